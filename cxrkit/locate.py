@@ -1,0 +1,60 @@
+"""Where things lie on this machine: caches, real images, weights, a GPU. Looks only; downloads nothing, imports no Keras."""
+
+import os
+import shutil
+from pathlib import Path
+
+import platformdirs
+
+# What `cxrkit data get` leaves in the data folder, best first.
+REAL_IMAGE_NAMES = ("chest_xray", "ChestXRay2017.zip")
+WEIGHT_FILES = {  # keras.applications' own file names
+    "efficientnetv2-b0": "efficientnetv2-b0_notop.h5",
+    "efficientnetv2-b1": "efficientnetv2-b1_notop.h5",
+    "efficientnetv2-b2": "efficientnetv2-b2_notop.h5",
+    "efficientnetv2-b3": "efficientnetv2-b3_notop.h5",
+    "efficientnetv2-s": "efficientnetv2-s_notop.h5",
+    "efficientnetv2-m": "efficientnetv2-m_notop.h5",
+    "efficientnetv2-l": "efficientnetv2-l_notop.h5",
+}
+
+
+def cache_folder() -> Path:
+    """Return the folder for decoded images: $CXRKIT_CACHE, else the system's cache folder."""
+    return Path(os.environ.get("CXRKIT_CACHE") or platformdirs.user_cache_dir("cxrkit", appauthor=False)).expanduser()
+
+
+def data_folder() -> Path:
+    """Return the folder for downloaded data sets: $CXRKIT_DATA, else the system's data folder."""
+    return Path(os.environ.get("CXRKIT_DATA") or platformdirs.user_data_dir("cxrkit", appauthor=False)).expanduser()
+
+
+def real_images() -> Path | None:
+    """Return where the ChestXray-2017 images lie (folder or zip), or None."""
+    for name in REAL_IMAGE_NAMES:
+        if (data_folder() / name).exists():
+            return data_folder() / name
+    return None
+
+
+def keras_weights_folder() -> Path:
+    """Return the folder where Keras caches pretrained weights."""
+    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"
+
+
+def imagenet_weights(backbone: str) -> Path | None:
+    """Return the cached ImageNet weights of a backbone, or None."""
+    path = keras_weights_folder() / WEIGHT_FILES[backbone]
+    return path if path.is_file() else None
+
+
+def has_gpu() -> bool:
+    """Say whether an NVIDIA GPU answers, without importing a framework (a second of `nvidia-smi` against six of TensorFlow)."""
+    import subprocess
+
+    if not shutil.which("nvidia-smi"):
+        return False
+    try:
+        return subprocess.run(["nvidia-smi", "-L"], capture_output=True, timeout=20).stdout.startswith(b"GPU ")
+    except (OSError, subprocess.TimeoutExpired):
+        return False
