@@ -1,7 +1,6 @@
 """One file's bytes to one grey square: everything that can be wrong with an image file is met here."""
 
 import io
-import warnings
 
 import numpy as np
 from PIL import Image
@@ -98,8 +97,3 @@ def _looks_like(data):
         return " (it looks like DICOM)"
     printable = all(byte in b"\t\n\r\f" or 32 <= byte < 127 for byte in head)
     return " (it looks like text)" if printable else ""
-
-
-def quiet_bomb_warning():
-    """Silence Pillow's own warning about large images: `decode` refuses them with a plain line. Call it once, not in threads."""
-    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
