@@ -22,7 +22,8 @@ def wilson(successes, total, level=0.95):
     if total == 0:
         return [0.0, 1.0]
     low, high = proportion_confint(int(successes), int(total), alpha=1 - level, method="wilson")
-    return [float(max(low, 0.0)), float(min(high, 1.0))]  # rounding can put 0/n a hair below 0
+    share = successes / total  # at 0/n and n/n rounding can put an end a hair on its wrong side
+    return [float(min(max(low, 0.0), share)), float(max(min(high, 1.0), share))]
 
 
 @dataclasses.dataclass(frozen=True)
