@@ -1,0 +1,210 @@
+"""The command line: doctor, data, run. Thin: each command calls one verb and prints what it returns.
+
+Heavy modules are imported inside the commands, so that --help answers at once.
+"""
+
+import sys
+from pathlib import Path
+
+import typer
+
+from . import __version__
+from .errors import CxrkitError
+
+app = typer.Typer(
+    name="cxrkit", no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, rich_markup_mode="rich",
+    help="Honest transfer learning for chest radiographs: a course. Any command takes --debug for a full traceback.",
+)
+data_app = typer.Typer(no_args_is_help=True, help="Get the images and weights, check a folder of images, list what can be had.")
+app.add_typer(data_app, name="data")
+
+
+def main(arguments=None) -> None:
+    """Run the command line. Errors are one or two plain lines on stderr with exit code 2; a traceback only with --debug."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    arguments = _pairs([argument for argument in arguments if argument != "--debug"])
+    try:
+        code = app(arguments, prog_name="cxrkit", standalone_mode=False)
+    except Exception as problem:
+        if debug:
+            raise
+        text, code = _plain(problem)
+        print(text, file=sys.stderr)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _plain(problem) -> tuple[str, int]:
+    """Return what the user reads of an error, and the exit code."""
+    if isinstance(problem, CxrkitError):
+        return str(problem), 2
+    if hasattr(problem, "format_message"):  # typer's own: a wrong option or argument
+        where = problem.ctx.command_path if getattr(problem, "ctx", None) else "cxrkit"
+        message = problem.format_message().rstrip()
+        return (f"{message}\nSee: {where} --help" if message else ""), 2  # no message: the help itself was printed
+    if type(problem).__name__ == "Abort":  # what typer makes of Ctrl-C
+        return "Stopped.", 130
+    first = (str(problem).strip() or "no message").splitlines()[0]
+    return f"Unexpected {type(problem).__name__}: {first}\nRun again with --debug to see where it came from.", 2
+
+
+def _pairs(arguments):
+    """Turn `-p NAME VALUE` into `-p NAME=VALUE`: typer has no repeatable option of two words."""
+    rest, joined = list(arguments), []
+    while rest:
+        joined.append(rest.pop(0))
+        if joined[-1] == "-p" and rest:
+            name = rest.pop(0)
+            joined.append(f"{name}={rest.pop(0)}" if "=" not in name and rest else name)
+    return joined
+
+
+def _version(wanted: bool):
+    if wanted:
+        print(f"cxrkit {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _common(version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version and stop.")):
+    pass
+
+
+@app.command()
+def doctor(as_json: bool = typer.Option(False, "--json", help="Print JSON, for a bug report.")):
+    """Say what this machine has, what is missing, and the line that mends it."""
+    from . import doctor as examiner
+
+    rows = examiner.examine()
+    if as_json:
+        print(examiner.as_json(rows))
+    else:
+        examiner.show(rows, _console())
+
+
+@app.command()
+def run(
+    notebooks: list[str] = typer.Argument(None, metavar="[NOTEBOOK]...", help="Names (02, 02_frozen_training) or paths; none: the whole course."),
+    profile: str = typer.Option("auto", "--profile", metavar="P", help="auto, demo, laptop or paper."),
+    parameter: list[str] = typer.Option([], "-p", metavar="NAME VALUE", help="Set a notebook's parameter; may be repeated."),
+    data: str = typer.Option("", "--data", metavar="PATH", help="Real images: folder, zip or npz."),
+    weights: str = typer.Option("", "--weights", metavar="PATH", help="Weights file; or imagenet, phantom, none."),
+    out: str = typer.Option("", "--out", metavar="DIR", help="The run folder. Default: runs/PROFILE in the checkout."),
+    seed: int = typer.Option(None, "--seed", metavar="N", help="Another seed, in another run folder."),
+    timeout: float = typer.Option(3600, "--timeout", metavar="S", min=1, help="Seconds that one cell may take."),
+    list_: bool = typer.Option(False, "--list", help="Print the notebooks' parameters and run nothing."),
+):
+    """Run the course's notebooks, all or some, and write the report."""
+    from . import course
+
+    if list_:
+        _list_parameters(notebooks or ())
+        return
+    pairs = [pair.partition("=") for pair in parameter]
+    for name, equals, _ in pairs:
+        if not equals:
+            raise CxrkitError(f"-p {name} has no value; write: -p NAME VALUE")
+    console = _console()
+    try:
+        result = course.run_course(
+            notebooks or (), profile, {n: v for n, _, v in pairs}, data=data, weights=weights, out=out, seed=seed, timeout=timeout, console=console)
+    except KeyboardInterrupt:
+        print("\nStopped. The same command goes on from the last finished stage or epoch.", file=sys.stderr)
+        raise typer.Exit(130) from None
+    _show_result(result, console)
+    if not result.ok:
+        raise typer.Exit(1)
+
+
+def _list_parameters(notebooks):
+    from rich.table import Table
+    from rich.text import Text
+
+    from .notebooks import find_notebooks, read_parameters
+
+    table = Table("Notebook", "Parameter", "Type", "Default", "What it does")
+    for path in find_notebooks(notebooks):
+        for count, parameter in enumerate(read_parameters(path).values()):
+            row = (path.stem if count == 0 else "", parameter.name, parameter.kind, repr(parameter.default), parameter.help)
+            table.add_row(*map(Text, row))
+        table.add_section()
+    _console().print(table)
+
+
+def _show_result(result, console):
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("Notebook", "Result", "Minutes", "Note")
+    for outcome in result.outcomes:
+        style = {"done": "green", "failed": "bold red", "skipped": "yellow"}[outcome.status]
+        minutes = f"{outcome.seconds / 60:.1f}" if outcome.seconds else ""
+        table.add_row(outcome.notebook, Text(outcome.status, style=style), minutes, Text(outcome.note))
+    console.print(table)
+    if result.report:
+        from .report import metrics_table, read_metrics
+
+        metrics = read_metrics(result.config.run_folder)
+        frame = metrics_table(metrics)
+        phantom = ", on phantom films: nothing here is clinical" if metrics["dataset"] == "phantom" else ""
+        measured = Table("System", "Threshold", *frame.columns, title=f"Test split{phantom}", title_justify="left")
+        for index, cells in zip(frame.index, frame.to_numpy()):
+            measured.add_row(*map(str, (*index, *cells)))
+        console.print(measured)
+        console.print(f"Report: {result.report}", markup=False, highlight=False, soft_wrap=True)
+    for outcome in result.outcomes:
+        if outcome.status == "failed" and outcome.path:
+            console.print(f"What {outcome.notebook} had reached: {outcome.path}", markup=False, highlight=False, soft_wrap=True)
+
+
+@data_app.command("get")
+def data_get(
+    name: str = typer.Argument(..., help="chestxray2017 (1.2 GB), pneumoniamnist, or imagenet (weights)."),
+    size: int = typer.Option(None, "--size", help="pneumoniamnist: 28, 64, 128 or 224 pixels."),
+    from_: Path = typer.Option(None, "--from", metavar="PATH", help="Take a file or folder that is already on this disk."),
+    force: bool = typer.Option(False, "--force", help="Fetch again what is there."),
+    backbone: str = typer.Option("efficientnetv2-b0", "--backbone", metavar="NAME", help="imagenet: which network's weights."),
+):
+    """Get the images or weights: checked, resumable, and told how to place them by hand where there is no network."""
+    if name == "imagenet":
+        print(_imagenet(backbone))
+        return
+    from .data.download import fetch
+
+    print(fetch(name, size=size, from_path=from_, force=force))
+
+
+def _imagenet(backbone):
+    from . import locate
+    from .config import configure
+
+    config = configure("laptop", backbone=backbone, weights="imagenet")
+    if locate.imagenet_weights(backbone) is None:
+        from .model import build_model  # Keras fetches them into its own cache when it builds
+
+        build_model(config)
+    return locate.imagenet_weights(backbone) or locate.keras_weights_folder()
+
+
+@data_app.command("check")
+def data_check(
+    path: Path = typer.Argument(..., help="A folder, zip or npz of films."),
+    skip_bad: bool = typer.Option(False, "--skip-bad", help="List the unreadable films instead of stopping at the first."),
+):
+    """Open every film and count them by split and class. Exit code 2 on a bad one, unless --skip-bad."""
+    from .data import check_path
+
+    print(check_path(path, skip_bad))
+
+
+@data_app.command("list")
+def data_list():
+    """List what `cxrkit data get` can get, how large it is, and whether it is on this disk."""
+    raise CxrkitError("not yet")
+
+
+def _console():
+    from rich.console import Console
+
+    # A pipe or a log has no width of its own: 80 columns would fold the tables.
+    return Console() if sys.stdout.isatty() else Console(width=160)
