@@ -79,7 +79,8 @@ class Films:
         except NotImplementedError as error:
             raise BadImage(f"is packed in a way that Python's zip reader does not know ({error})") from None
         except Exception as error:  # zlib, CRC, a directory that lies: the archive is damaged at this member
-            raise BadImage(f"is damaged inside the archive ({str(error).splitlines()[0][:80] if str(error) else type(error).__name__})") from None
+            what = (str(error) or type(error).__name__).splitlines()[0][:80]
+            raise BadImage(f"is damaged inside the archive ({what})") from None
 
     def _walk(self, folder, parts=(), above=()):
         """Yield (parts below the location, path) of every file; symbolic links are followed, loops are refused."""
@@ -117,8 +118,8 @@ class Films:
         root = min(complete or roots, key=lambda root: (len(root), root))
         rivals = [other for other in complete if other[: len(root)] != root]
         if rivals:
-            raise CxrkitError(
-                f"{self.location} holds two data sets, {_join(root) or '.'} and {_join(rivals[0])}. Point --data at the one that you mean.")
+            raise CxrkitError(f"{self.location} holds two data sets, {_join(root) or '.'} and {_join(rivals[0])}. "
+                              "Point --data at the one that you mean.")
         return sorted(self._unique(self._film(parts, member) for parts, member in roots[root]), key=lambda film: film.path)
 
     def _nothing(self, strays):
@@ -147,7 +148,8 @@ class Films:
             except BadImage:
                 same = False
             if not same:
-                raise CxrkitError(f"Two different films have one name: {first.where} and {film.where}. Rename or remove one of them.")
+                raise CxrkitError(
+                    f"Two different films have one name: {first.where} and {film.where}. Rename or remove one of them.")
         return known.values()
 
 
@@ -175,9 +177,11 @@ def _open_zip(path):
             name = member.filename.replace("\\", "/")
             parts = PurePosixPath(name).parts
             if name.startswith("/") or ".." in parts or (parts and parts[0].endswith(":")):
-                raise CxrkitError(f"{path} holds a member that climbs out of its folder ({name!r}): it is not to be trusted. {again}")
+                raise CxrkitError(
+                    f"{path} holds a member that climbs out of its folder ({name!r}): it is not to be trusted. {again}")
             if member.flag_bits & 1:
-                raise CxrkitError(f"{path} is encrypted (member {name!r}). Unpack it with its password and point --data at the folder.")
+                raise CxrkitError(
+                    f"{path} is encrypted (member {name!r}). Unpack it with its password and point --data at the folder.")
             if not name.endswith("/") and parts and not any(_hidden(part) for part in parts):
                 entries.append((parts, member))
     except BaseException:

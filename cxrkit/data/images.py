@@ -11,6 +11,7 @@ MAX_PIXELS = 64_000_000  # the set's largest film has 8 million, a large modern 
 MAX_BYTES = 200_000_000
 ENDINGS = (".jpeg", ".jpg", ".png")
 _DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+_OTHERS = ((b"%PDF", "PDF"), (b"GIF8", "GIF"), (b"BM", "BMP"), (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"), (b"PK", "zip"))
 _TURNS = {  # EXIF orientation -> what sets it upright
     2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
     5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
@@ -49,7 +50,7 @@ def decode(data: bytes, size: int) -> tuple[np.ndarray, dict]:
     except Image.UnidentifiedImageError:
         raise BadImage(f"is not a JPEG or PNG image, whatever its name says{_looks_like(data)}") from None
     except Image.DecompressionBombError:
-        raise BadImage(f"is larger than {MAX_PIXELS / 1e6:.0f} million pixels, more than any film (a decompression bomb?)") from None
+        raise BadImage(f"has over {MAX_PIXELS / 1e6:.0f} million pixels, more than any film (a decompression bomb?)") from None
     except Exception as error:  # damaged files make Pillow's readers fail in many ways: every one of them is a bad file
         text = str(error) or type(error).__name__
         if "truncated" in text or "unexpected end" in text.lower():
@@ -90,9 +91,9 @@ def _orientation(image):
 
 def _looks_like(data):
     head = data[:512]
-    for start, name in ((b"%PDF", "a PDF"), (b"GIF8", "a GIF"), (b"BM", "a BMP"), (b"II*\0", "a TIFF"), (b"MM\0*", "a TIFF"), (b"PK", "a zip")):
+    for start, name in _OTHERS:
         if head.startswith(start):
-            return f" (it looks like {name})"
+            return f" (it looks like a {name})"
     if head[128:132] == b"DICM":
         return " (it looks like DICOM)"
     printable = all(byte in b"\t\n\r\f" or 32 <= byte < 127 for byte in head)

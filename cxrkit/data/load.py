@@ -102,8 +102,9 @@ def _hash(source, film):
 def bad_files(skipped, location) -> CxrkitError:
     """Return the error for bad files: the first by name, how many more there are, and the way out."""
     (where, reason), more = skipped[0], len(skipped) - 1
-    rest = f" {more:,} more {'file is' if more == 1 else 'files are'} bad: cxrkit data check {location} --skip-bad lists them." if more else ""
-    return CxrkitError(f"{where} {reason}.{rest}\nReplace or remove it, or go on without the bad files: --skip-bad (skip_bad=True).")
+    rest = f" {more:,} more bad: cxrkit data check {location} --skip-bad lists them." if more else ""
+    return CxrkitError(
+        f"{where} {reason}.{rest}\nReplace or remove it, or go on without the bad files: --skip-bad (skip_bad=True).")
 
 
 def _check_classes(table, location, skipped=()):
@@ -113,10 +114,12 @@ def _check_classes(table, location, skipped=()):
     present = set(table["label"])
     if len(present) < 2:
         only = {0: "NORMAL", 1: "PNEUMONIA", None: "missing"}[next(iter(present), None)]
-        raise CxrkitError(f"All films in {location} are {only}{after}: two classes are needed. Add the other class's folders, {GET}")
+        raise CxrkitError(
+            f"All films in {location} are {only}{after}: two classes are needed. Add the other class's folders, {GET}")
     for split in ("train", "test"):
         if split not in counts.index.get_level_values("split"):
-            raise CxrkitError(f"{location} has no {split} films{after}: the split is missing. Add {split}/NORMAL and {split}/PNEUMONIA, {GET}")
+            raise CxrkitError(f"{location} has no {split} films{after}: the split is missing. "
+                              f"Add {split}/NORMAL and {split}/PNEUMONIA, {GET}")
         for label, name in enumerate(("NORMAL", "PNEUMONIA")):
             if (split, label) not in counts.index:
                 raise CxrkitError(f"{split}/{name} in {location} holds no films{after}: the class is empty. Fill it, {GET}")

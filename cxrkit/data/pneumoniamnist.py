@@ -38,8 +38,9 @@ def load(config, progress: bool = True) -> Dataset:
     """Return the Dataset of an npz file, resized to `config.stored_size` (enlarged films gain no detail). See `load_dataset`."""
     path = Path(config.data).expanduser() if config.data else local_file(config.stored_size)
     if path is None:
-        raise CxrkitError(f"PneumoniaMNIST is not in {locate.data_folder()}. Get it (214 MB at 224 px) with: cxrkit data get pneumoniamnist "
-                          "--size 224\nor name the npz file with --data PATH; the demo profile needs none.")
+        raise CxrkitError(
+            f"PneumoniaMNIST is not in {locate.data_folder()}. Get it (214 MB) with: cxrkit data get pneumoniamnist\n"
+            "or name the npz file with --data PATH; the demo profile needs none.")
     try:
         with open(path, "rb") as file:
             key = content_key([hashlib.file_digest(file, "sha256").hexdigest()], config.stored_size)
@@ -90,8 +91,7 @@ def read_npz(path) -> tuple[dict, pd.DataFrame]:
             there = {member.filename.removesuffix(".npy"): member.file_size for member in archive.infolist()}
         for name in names:
             if name not in there:
-                what = "the split is missing" if name.split("_")[0] not in {key.split("_")[0] for key in there} else "it is missing"
-                raise bad(f"has no array '{name}' ({what}; it holds {', '.join(sorted(there)) or 'nothing'})")
+                raise bad(f"has no array '{name}' (it holds {', '.join(sorted(there)) or 'nothing'})")
         if sum(there.values()) > MAX_BYTES:
             raise bad(f"unpacks to {sum(there.values()):,} bytes, far more than PneumoniaMNIST has")
         with np.load(path, allow_pickle=False) as file:  # a pickle could run any code: refused
@@ -110,15 +110,17 @@ def read_npz(path) -> tuple[dict, pd.DataFrame]:
     for split in SPLITS:
         images, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"]
         if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1:] != shape or shape[0] != shape[1] or not shape[0]:
-            raise bad(f"has '{split}_images' of shape {images.shape} and type {images.dtype}; expected uint8 [n, s, s], one s for all splits")
+            raise bad(f"has '{split}_images' of shape {images.shape} and type {images.dtype}; expected uint8 [n, s, s] "
+                      "with one s for all splits")
         if labels.dtype.kind not in "iu" or labels.size != len(images) or labels.shape not in ((len(images),), (len(images), 1)):
-            raise bad(f"has '{split}_labels' of shape {labels.shape} and type {labels.dtype} for {len(images):,} images; expected whole "
-                      "numbers, one an image")
+            raise bad(f"has '{split}_labels' of shape {labels.shape} and type {labels.dtype} for {len(images):,} images; "
+                      "expected whole numbers, one an image")
         arrays[f"{split}_labels"] = labels = labels.reshape(-1).astype(np.int64)
         if not np.isin(labels, (0, 1)).all():
             raise bad(f"has labels other than 0 and 1 in '{split}_labels'")
         if len(np.unique(labels)) < 2:
-            raise bad(f"has {f'only label {labels[0]}' if len(labels) else 'nothing'} in '{split}_labels': two classes are needed")
+            found = f"only label {labels[0]}" if len(labels) else "nothing"
+            raise bad(f"has {found} in '{split}_labels': two classes are needed")
     table = pd.DataFrame({
         "path": [f"{split}/{row:05d}" for split in SPLITS for row in range(len(arrays[f"{split}_labels"]))],
         "split": [split for split in SPLITS for _ in arrays[f"{split}_labels"]],

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import CxrkitError
+from .dataset import CLASSES
 
 # person12_bacteria_31.jpeg, and the irregular person447_virus_921_1.jpeg
 _PNEUMONIA = re.compile(r"(person\d+)_(bacteria|virus)_", re.IGNORECASE)
@@ -123,8 +124,8 @@ def grouped_split(table: pd.DataFrame, val_fraction: float, seed: int) -> pd.Dat
             taken.add(min(open_groups, key=lambda group: members[group]))
         elif count == 0 or not set(members) - taken:
             raise CxrkitError(
-                f"Only {len(members)} {'patient' if len(members) == 1 else 'patients'} of class {'pneumonia' if label else 'normal'} "
-                "in the training films: too few for a validation split by patient. Add films of other patients.")
+                f"Only {len(members)} patient(s) of class {CLASSES[label]} in the training films: too few for a validation split "
+                "by patient. Add films of other patients.")
         decided |= set(members)
     split = table["split"].to_numpy(dtype=object).copy()
     split[train[np.isin(groups, list(taken))]] = "val"

@@ -59,8 +59,8 @@ def open_store(key: str, size: int, prepare):
                     entry = _read(folder, size)
         except OSError as error:
             raise CxrkitError(
-                f"The decoded films cannot be kept in {folder.parent} ({error.strerror or error}). Make room or let this user write "
-                "there, or set CXRKIT_CACHE to another folder.") from None
+                f"The decoded films cannot be kept in {folder.parent} ({error.strerror or error}). Make room or let this user "
+                "write there, or set CXRKIT_CACHE to another folder.") from None
     return entry
 
 
@@ -71,8 +71,8 @@ def _build(folder, size, prepare):
     need, free = n * size * size, shutil.disk_usage(folder.parent).free
     if need > free:
         raise CxrkitError(
-            f"The decoded films need {need:,} bytes in {folder.parent}, and {free:,} are free. Make room, or set CXRKIT_CACHE to "
-            "a folder on another disk.")
+            f"The decoded films need {need:,} bytes in {folder.parent}, and {free:,} are free. Make room, or set CXRKIT_CACHE "
+            "to a folder on another disk.")
     work = folder.with_name(f"{folder.name}.tmp-{os.getpid()}")
     work.mkdir()
     try:
@@ -92,7 +92,8 @@ def _build(folder, size, prepare):
         if (work / "good.npy").exists():
             os.replace(work / "good.npy", work / "images.npy")
         bad = table[table["problem"] != ""]
-        (work / "skipped.json").write_text(json.dumps(list(zip(bad["where"], bad["problem"])), ensure_ascii=False), encoding="utf-8")
+        skipped = list(zip(bad["where"], bad["problem"]))
+        (work / "skipped.json").write_text(json.dumps(skipped), encoding="utf-8")
         table.iloc[good].drop(columns=["problem", "where"]).to_csv(work / "table.csv", index=False)
         os.rename(work, folder)
     except BaseException:
