@@ -146,7 +146,7 @@ def test_roc_reading_states_auc_and_sensitivity_at_the_papers_rate():
     assert f"ours {roc_auc_score(labels, probabilities):.3f}" in text and "21.4 %" in text and "90.0 %" in text
     # Of ten normal films two may be flagged, those at 0.9 and 0.8; the third, at 0.7, bounds the threshold from below.
     labels = [0] * 10 + [1] * 5
-    probabilities = [0.9, 0.8, 0.7] + [0.1] * 7 + [0.95, 0.85, 0.75, 0.65, 0.05]
+    probabilities = [0.9, 0.8, 0.7] + [0.1] * 7 + [0.95, 0.85, 0.75, 0.7, 0.05]
     assert "sensitivity is: ours 60.0 %." in plots.read_roc_curves({"ours": (labels, probabilities)}, PAPER["at_half"])
 
 
