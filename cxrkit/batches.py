@@ -1,0 +1,131 @@
+"""From stored films to the batches that a network sees: plain views, augmented views, order and weights.
+
+Everything random here is a function of (seed, epoch, film), so a run that was interrupted sees the same films in the same order.
+"""
+
+import concurrent.futures
+import os
+
+import keras
+import numpy as np
+from PIL import Image
+
+from .config import Config
+from .model import check_pixel_range
+
+_BILINEAR = Image.Resampling.BILINEAR
+
+
+def plain_view(film: np.ndarray, size: int) -> np.ndarray:
+    """Return a film uint8 [h, w] resized, antialiased, to float32 [size, size], 0-255: what validation and test see."""
+    if film.shape == (size, size):
+        return film.astype("float32")
+    return np.asarray(Image.fromarray(film).resize((size, size), _BILINEAR), dtype="float32")
+
+
+def augmented_view(film: np.ndarray, config: Config, rng: np.random.Generator) -> np.ndarray:
+    """Return one random view of a film uint8 [h, w]: rotated a little, cropped, resized, brighter or darker, harder or softer.
+
+    Never upside down: no chest film is read that way. Mirrored only if `config.horizontal_flip`, since a mirror puts the heart
+    on the wrong side. Returns float32 [image_size, image_size], 0-255. Introduced in notebook 03.
+    """
+    image = Image.fromarray(film)
+    if config.rotation:
+        image = image.rotate(rng.uniform(-config.rotation, config.rotation), _BILINEAR, fillcolor=0)
+    image = image.resize((config.image_size, config.image_size), _BILINEAR, box=_random_crop(film.shape, config.crop_area, rng))
+    pixels = np.asarray(image, dtype="float32")
+    middle = pixels.mean()
+    pixels = (pixels - middle) * rng.uniform(1 - config.contrast, 1 + config.contrast) + middle
+    pixels += 255 * rng.uniform(-config.brightness, config.brightness)
+    if config.horizontal_flip and rng.random() < 0.5:
+        pixels = pixels[:, ::-1]
+    return np.clip(pixels, 0, 255)
+
+
+def _random_crop(shape, least_area, rng):
+    """A box (left, top, right, bottom) of `least_area` to 1 of the film, sides between 3:4 and 4:3."""
+    height, width = shape
+    area = rng.uniform(least_area, 1.0)
+    ratio = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
+    w = width * min(1.0, np.sqrt(area * ratio))
+    h = height * min(1.0, np.sqrt(area / ratio))
+    left, top = rng.uniform(0, width - w), rng.uniform(0, height - h)
+    return (left, top, left + w, top + h)
+
+
+def sample_weights(labels: np.ndarray, balanced: bool = True) -> np.ndarray:
+    """Return a weight a film, float32 [n], mean 1, so that both classes count alike; ones if not `balanced`."""
+    if not balanced:
+        return np.ones(len(labels), "float32")
+    counts = np.bincount(labels, minlength=2)
+    return (len(labels) / (2.0 * counts))[labels].astype("float32")
+
+
+def order(n: int, seed: int, epoch: int) -> np.ndarray:
+    """Return the order in which an epoch visits n films, int64 [n]."""
+    return np.random.default_rng([seed, epoch, 1]).permutation(n)
+
+
+class FilmBatches(keras.utils.PyDataset):
+    """Batches (films [b, s, s, 1], labels [b, 1], weights [b]) of an epoch; without labels, films alone in table order.
+
+    Parameters
+    ----------
+    images : uint8 [n, h, w], the whole store. rows : which of them, int64 [m]. labels : int [m], or None.
+    augment : augmented views instead of plain ones. epoch : which order and which augmentation; set it before each epoch.
+    """
+
+    def __init__(self, images, rows, config: Config, labels=None, augment=False, epoch=0):
+        super().__init__(workers=2, use_multiprocessing=False, max_queue_size=4)  # prepares ahead of the network
+        check_pixel_range(images)
+        self.images, self.rows, self.config, self.labels, self.augment = images, np.asarray(rows), config, labels, augment
+        self.weights = None if labels is None else sample_weights(labels, config.class_weights)
+        self._threads = concurrent.futures.ThreadPoolExecutor(max(1, min(8, os.cpu_count() or 1)))
+        self.set_epoch(epoch)
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+        self.order = np.arange(len(self.rows)) if self.labels is None else order(len(self.rows), self.config.seed, epoch)
+
+    def __len__(self):
+        return -(-len(self.rows) // self.config.batch_size)
+
+    def __getitem__(self, number):
+        size = self.config.batch_size
+        chosen = self.order[number * size : (number + 1) * size]
+        films = np.stack(list(self._threads.map(self._view, chosen)))[..., None]
+        if self.labels is None:
+            return (films,)
+        return films, self.labels[chosen, None].astype("float32"), self.weights[chosen]
+
+    def _view(self, position):
+        film = np.asarray(self.images[self.rows[position]])
+        if not self.augment:
+            return plain_view(film, self.config.image_size)
+        return augmented_view(film, self.config, np.random.default_rng([self.config.seed, self.epoch, 2, position]))
+
+
+class FeatureBatches(keras.utils.PyDataset):
+    """Batches (features [b, d], labels [b, 1], weights [b]) in the very order of `FilmBatches`.
+
+    features : float32 [k, n, d], one layer for each of k views; epoch e shows a film in view (e + film) modulo k.
+    """
+
+    def __init__(self, features, labels, config: Config, epoch=0):
+        super().__init__(workers=1, use_multiprocessing=False)
+        self.features, self.labels, self.config = features, labels, config
+        self.weights = sample_weights(labels, config.class_weights)
+        self.set_epoch(epoch)
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+        self.order = order(len(self.labels), self.config.seed, epoch)
+
+    def __len__(self):
+        return -(-len(self.labels) // self.config.batch_size)
+
+    def __getitem__(self, number):
+        size = self.config.batch_size
+        chosen = self.order[number * size : (number + 1) * size]
+        view = (self.epoch + chosen) % len(self.features)
+        return self.features[view, chosen], self.labels[chosen, None].astype("float32"), self.weights[chosen]

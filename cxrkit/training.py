@@ -1,0 +1,319 @@
+"""The two phases: a head on frozen features, then fine-tuning (notebooks 02 and 03 introduce them).
+
+An interrupted or killed phase goes on from its last whole epoch and ends with the history of an uninterrupted one.
+"""
+
+import dataclasses
+import json
+import time
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+from sklearn.metrics import log_loss, roc_auc_score
+
+from .batches import FeatureBatches, FilmBatches, augmented_view, plain_view
+from .config import Config
+from .data.dataset import Dataset
+from .errors import CxrkitError
+from .model import build_model, check_pixel_range, feature_extractor, freeze, unfreeze
+from .progress import Progress
+from .runs import Run, atomic_path
+
+# --- frozen phase ---------------------------------------------------------------------------------------------------
+
+
+def compute_features(model: keras.Model, dataset: Dataset, config: Config, split: str, views: int = 1) -> np.ndarray:
+    """Run the frozen backbone once over a split.
+
+    Returns float32 [views, m, width]: view 0 is the film itself, the others are augmented; rows in table order.
+    Introduced in notebook 02. Source of the idea: the cached bottleneck features of Kermany et al. 2018.
+    """
+    check_pixel_range(dataset.images)
+    extractor = feature_extractor(model)
+    rows = dataset.index(split)
+    progress = Progress(f"features of {split}", views * len(rows))
+    features, size = [], config.batch_size
+    for view in range(views):
+        parts = []
+        for start in range(0, len(rows), size):
+            films = [_view(dataset.images[row], config, view, row) for row in rows[start : start + size]]
+            parts.append(_predict(extractor, np.stack(films)[..., None], size))
+            progress.update(view * len(rows) + start + len(films))
+        features.append(np.concatenate(parts))
+    progress.close(f"{len(rows)} films, {views} view{'s' if views > 1 else ''}")
+    return np.stack(features)
+
+
+def _view(film, config, view, row):
+    film = np.asarray(film)
+    if view == 0:
+        return plain_view(film, config.image_size)
+    return augmented_view(film, config, np.random.default_rng([config.seed, view, 3, int(row)]))
+
+
+def train_head(
+    model: keras.Model, dataset: Dataset, config: Config, features: dict | None = None, run: Run | None = None
+) -> pd.DataFrame:
+    """Train the head of a frozen model and leave it at its best epoch on the validation patients.
+
+    Parameters
+    ----------
+    features : {"train": [k, n, width], "val": [1, m, width]} of `compute_features`. None is the textbook way: the backbone runs
+        over every film in every epoch. Both give the same head up to float noise: same order, weights and dropout.
+    run : where to keep checkpoints and the history; None keeps nothing.
+
+    Returns
+    -------
+    The history, one row an epoch: `epoch, loss, accuracy, val_loss, val_accuracy, val_auc, seconds`.
+    Introduced in notebook 02.
+    """
+    freeze(model)
+    labels = {split: dataset.labels[dataset.index(split)] for split in ("train", "val")}
+    head = model.get_layer("head")
+    steps = -(-len(labels["train"]) // config.batch_size)
+    optimizer = keras.optimizers.Adam(config.head_learning_rate)
+    if features is None:
+        part, batches = model, FilmBatches(dataset.images, dataset.index("train"), config, labels["train"])
+        plain_val = FilmBatches(dataset.images, dataset.index("val"), config)
+        predict_val = lambda: _predict_batches(model, plain_val)  # noqa: E731
+    else:
+        part, batches = head, FeatureBatches(features["train"], labels["train"], config)
+        predict_val = lambda: _predict(head, features["val"][0], 1024)  # noqa: E731
+    return _train(part, optimizer, batches, steps, config.head_epochs, predict_val, labels["val"], config, "frozen", run,
+                  patience=config.head_epochs)
+
+
+# --- fine-tuning ----------------------------------------------------------------------------------------------------
+
+
+def fine_tune(model: keras.Model, dataset: Dataset, config: Config, run: Run | None = None) -> pd.DataFrame:
+    """Train backbone and head together, gently, and leave the model at its best epoch on the validation patients.
+
+    AdamW, linear warm-up then cosine decay to 0; batch normalisation stays in inference mode; training stops early after
+    `config.patience` epochs without a better validation AUC. Returns the history as `train_head` does.
+    Introduced in notebook 03. Sources: Loshchilov & Hutter 2017 (arXiv:1608.03983), 2019 (arXiv:1711.05101).
+    """
+    unfreeze(model, config.unfreeze)
+    labels = {split: dataset.labels[dataset.index(split)] for split in ("train", "val")}
+    batches = FilmBatches(dataset.images, dataset.index("train"), config, labels["train"], augment=True)
+    val = FilmBatches(dataset.images, dataset.index("val"), config)
+    steps = len(batches)
+    warmup = max(1, round(config.warmup_epochs * steps))
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=config.fine_tune_learning_rate / warmup,
+        warmup_target=config.fine_tune_learning_rate,
+        warmup_steps=warmup,
+        decay_steps=max(1, config.fine_tune_epochs * steps - warmup),
+    )
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay, global_clipnorm=1.0)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
+    return _train(model, optimizer, batches, steps, config.fine_tune_epochs, lambda: _predict_batches(model, val),
+                  labels["val"], config, "fine_tuned", run, patience=config.patience)
+
+
+def predict(model: keras.Model, dataset: Dataset, config: Config, split: str) -> np.ndarray:
+    """Return the probability of pneumonia of every film of a split, float64 [m] in table order."""
+    films = FilmBatches(dataset.images, dataset.index(split), config)
+    return _probabilities(_predict_batches(model, films))
+
+
+# --- whole stages, for a notebook that misses an earlier one --------------------------------------------------------
+
+
+def make_frozen(run: Run) -> keras.Model:
+    """Return the model after the frozen phase: taken from the run if it is there, else made as notebook 02 makes it."""
+    model = build_model(run.config)
+    if load_head(model, run):
+        return model
+    with run.stage("frozen"):
+        features = {split: compute_features(model, run.dataset, run.config, split, run.config.views if split == "train" else 1)
+                    for split in ("train", "val", "test")}
+        train_head(model, run.dataset, run.config, features, run)
+        save_frozen(model, run, features)
+    return model
+
+
+def make_fine_tuned(run: Run) -> None:
+    """Make the fine-tuned stage as notebook 03 makes it, unless the run has it."""
+    if run.has("fine_tuned"):
+        return
+    model = make_frozen(run)
+    with run.stage("fine_tuned"):
+        fine_tune(model, run.dataset, run.config, run)
+        save_fine_tuned(model, run)
+
+
+def save_frozen(model: keras.Model, run: Run, features: dict) -> None:
+    """Leave the head, the model and its sealed predictions in the run folder."""
+    head = model.get_layer("head")
+    for split in ("val", "test"):
+        run.save_predictions("frozen", split, _probabilities(_predict(head, features[split][0], 1024)))
+    with atomic_path(run.folder / "head.weights.h5") as partial:
+        head.save_weights(partial)
+    save_model(model, run)
+
+
+def save_fine_tuned(model: keras.Model, run: Run) -> None:
+    """Leave the fine-tuned model and its sealed predictions in the run folder."""
+    for split in ("val", "test"):
+        run.save_predictions("fine_tuned", split, predict(model, run.dataset, run.config, split))
+    save_model(model, run)
+
+
+def save_model(model: keras.Model, run: Run) -> None:
+    """Write model.keras, atomically; `keras.models.load_model` opens it without cxrkit."""
+    with atomic_path(run.folder / "model.keras") as partial:
+        model.save(partial)
+
+
+def load_head(model: keras.Model, run: Run) -> bool:
+    """Give a freshly built model the head that the run's frozen phase learned; says whether there was one."""
+    path = run.folder / "head.weights.h5"
+    if not (run.has("frozen") and path.is_file()):
+        return False
+    model.get_layer("head").load_weights(path)
+    return True
+
+
+# --- one loop for both phases ---------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class _State:
+    """Where a phase stands after a whole epoch; everything that is needed to go on as if nothing had happened."""
+
+    rows: list = dataclasses.field(default_factory=list)
+    best_auc: float = -1.0
+    best_loss: float = float("inf")
+    best_weights: list | None = None
+    waited: int = 0
+
+
+def _train(part, optimizer, batches, steps, epochs, predict_val, val_labels, config, phase, run, patience):
+    part.compile(optimizer=optimizer, loss=keras.losses.BinaryCrossentropy(from_logits=True),
+                 metrics=[keras.metrics.BinaryAccuracy(threshold=0.0, name="accuracy")])
+    optimizer.build(part.trainable_variables)
+    checkpoint = None if run is None else run.folder / f"checkpoint_{phase}.npz"
+    state = _load_checkpoint(checkpoint, part, optimizer, run, phase)
+    if state is None:
+        state = _State()
+        _save_checkpoint(checkpoint, part, optimizer, state, run, phase)
+    progress = Progress(f"{phase.replace('_', '-')} phase", epochs * steps)
+    first = len(state.rows)
+    try:
+        for epoch in range(first, epochs):
+            if state.waited >= patience:
+                break
+            start = time.perf_counter()
+            batches.set_epoch(epoch)
+            _set_dropout(part, config.seed, epoch)
+            seen = part.fit(batches, epochs=1, verbose=0, shuffle=False, callbacks=[_Live(progress, epoch * steps, state)]).history
+            row = {"epoch": epoch + 1, "loss": seen["loss"][0], "accuracy": seen["accuracy"][0]}
+            row |= _validate(predict_val(), val_labels)
+            row["seconds"] = round(time.perf_counter() - start, 2)
+            _note_epoch(state, row, part)
+            _save_checkpoint(checkpoint, part, optimizer, state, run, phase)
+            if run is not None:
+                run.save_history(phase, pd.DataFrame(state.rows))
+    except KeyboardInterrupt:
+        kept = f"run this cell again to go on from epoch {len(state.rows) + 1}" if run is not None else "nothing was kept: no run was given"
+        progress.close(f"interrupted in epoch {len(state.rows) + 1}; {kept},")
+        raise
+    part.set_weights(state.best_weights)
+    best = max(state.rows, key=lambda row: (row["val_auc"], -row["val_loss"]))
+    stopped = ", stopped early" if len(state.rows) < epochs else ""
+    resumed = f", the first {first} from an earlier start" if first else ""
+    progress.close(
+        f"{len(state.rows)} epochs{stopped}{resumed}; best epoch {best['epoch']}, validation AUC {best['val_auc']:.4f}, loss {best['val_loss']:.4f},"
+    )
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
+    return pd.DataFrame(state.rows)
+
+
+def _note_epoch(state, row, part):
+    """Keep the best epoch by validation AUC; equal AUC goes to the lower validation loss."""
+    state.rows.append(row)
+    better = (row["val_auc"], -row["val_loss"]) > (state.best_auc, -state.best_loss)
+    state.waited = 0 if better else state.waited + 1
+    if better:
+        state.best_auc, state.best_loss, state.best_weights = row["val_auc"], row["val_loss"], part.get_weights()
+
+
+def _validate(logits, labels):
+    if not np.isfinite(logits).all():
+        raise CxrkitError("Training diverged: the validation predictions are not finite. Use a lower learning rate.")
+    probabilities = _probabilities(logits)
+    return {
+        "val_loss": float(log_loss(labels, np.clip(probabilities, 1e-7, 1 - 1e-7))),
+        "val_accuracy": float(((probabilities >= 0.5) == (labels == 1)).mean()),
+        "val_auc": float(roc_auc_score(labels, probabilities)),
+    }
+
+
+class _Live(keras.callbacks.Callback):
+    """Draws the progress line at each batch."""
+
+    def __init__(self, progress, done, state):
+        super().__init__()
+        self.progress, self.done = progress, done
+        self.auc = f"  val AUC {state.rows[-1]['val_auc']:.4f}" if state.rows else ""
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.progress.update(self.done + batch + 1, f"loss {logs['loss']:.4f}{self.auc}" if logs else "")
+
+
+def _set_dropout(part, seed, epoch):
+    """Put the dropout's random stream where (seed, epoch) says, so that a resumed epoch drops what it would have dropped."""
+    part = part if part.name == "head" else part.get_layer("head")  # the backbone drops nothing
+    generator = part.get_layer("dropout").seed_generator
+    generator.state.assign(np.array([seed, 1_000_003 * (epoch + 1) % 2**31], dtype="uint32"))
+
+
+def _save_checkpoint(path: Path | None, part, optimizer, state: _State, run, phase) -> None:
+    if path is None:
+        return
+    arrays = {f"weight_{i}": w for i, w in enumerate(part.get_weights())}
+    arrays |= {f"optimizer_{i}": keras.ops.convert_to_numpy(v) for i, v in enumerate(optimizer.variables)}
+    arrays |= {f"best_{i}": w for i, w in enumerate(state.best_weights or [])}
+    facts = {"key": run.key(phase), "rows": state.rows, "best_auc": state.best_auc, "best_loss": state.best_loss, "waited": state.waited}
+    with atomic_path(path) as partial:
+        np.savez(partial, facts=json.dumps(facts), **arrays)
+
+
+def _load_checkpoint(path: Path | None, part, optimizer, run, phase) -> _State | None:
+    """Take up a checkpoint of this very configuration; another one's is left aside."""
+    if path is None or not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            facts = json.loads(str(stored["facts"]))
+            if facts["key"] != run.key(phase):
+                return None
+            part.set_weights(_numbered(stored, "weight"))
+            for variable, value in zip(optimizer.variables, _numbered(stored, "optimizer"), strict=True):
+                variable.assign(value)
+            best = _numbered(stored, "best") or None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as problem:
+        raise CxrkitError(f"{path} cannot be read ({problem}). Delete it to start this phase again.") from problem
+    return _State(facts["rows"], facts["best_auc"], facts["best_loss"], best, facts["waited"])
+
+
+def _numbered(stored, prefix):
+    count = sum(name.startswith(prefix + "_") for name in stored.files)
+    return [stored[f"{prefix}_{i}"] for i in range(count)]
+
+
+def _predict(part: keras.Model, inputs: np.ndarray, size: int) -> np.ndarray:
+    return np.asarray(part.predict(inputs, batch_size=size, verbose=0), dtype="float32")
+
+
+def _predict_batches(model, films: FilmBatches) -> np.ndarray:
+    return np.asarray(model.predict(films, verbose=0), dtype="float32")
+
+
+def _probabilities(logits: np.ndarray) -> np.ndarray:
+    return 1.0 / (1.0 + np.exp(-np.asarray(logits, dtype="float64").ravel()))

@@ -1,0 +1,32 @@
+"""Fixtures that all tests share: nothing is read from or written to the user's own caches."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path, monkeypatch):
+    """Caches, data and runs of a test live in its temporary folder; the profile is the demo's."""
+    for name, folder in (("CXRKIT_CACHE", "cache"), ("CXRKIT_DATA", "data"), ("CXRKIT_RUNS", "runs")):
+        monkeypatch.setenv(name, str(tmp_path / folder))
+    monkeypatch.setenv("CXRKIT_PROFILE", "demo")
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with the real images; the test is skipped where it is absent."""
+    folder = Path(os.environ.get("CXRKIT_SHARED", ROOT.parent / "shared"))
+    if not (folder / "data" / "chest_xray").is_dir():
+        pytest.skip(f"the real images are not at {folder / 'data' / 'chest_xray'} (set CXRKIT_SHARED)")
+    return folder

@@ -1,0 +1,112 @@
+"""The run folder: nothing overwritten, nothing half-written, the lock holds."""
+
+import json
+
+import numpy as np
+import pytest
+
+from cxrkit.config import configure
+from cxrkit.errors import CxrkitError
+from cxrkit.runs import atomic_path, open_run
+from helpers import small_dataset
+
+
+@pytest.fixture
+def dataset():
+    return small_dataset()
+
+
+def config(tmp_path, **changes):
+    return configure("demo", image_size=32, stored_size=32, out=str(tmp_path / "run"), **changes)
+
+
+def finish(run, stage="fine_tuned"):
+    with run.stage(stage):
+        for split in ("val", "test"):
+            run.save_predictions(stage, split, np.linspace(0, 1, len(run.dataset.index(split))))
+
+
+def test_a_folder_with_another_run_is_refused_and_kept(tmp_path, dataset):
+    run = open_run(config(tmp_path), dataset)
+    finish(run)
+    before = (run.folder / "manifest.json").read_bytes()
+    with pytest.raises(CxrkitError, match=r"seed 0 → 1.*\n.*out=PATH"):
+        open_run(config(tmp_path, seed=1), dataset)
+    assert (run.folder / "manifest.json").read_bytes() == before
+
+
+def test_a_stage_is_current_until_its_settings_change(tmp_path, dataset):
+    finish(open_run(config(tmp_path), dataset), "frozen")
+    assert open_run(config(tmp_path), dataset).is_current("frozen")
+    changed = open_run(config(tmp_path, head_epochs=3), dataset)
+    assert changed.has("frozen") and not changed.is_current("frozen")
+
+
+def test_fine_tuning_is_stale_when_the_frozen_phase_was_made_anew(tmp_path, dataset):
+    run = open_run(config(tmp_path), dataset)
+    finish(run, "frozen")
+    finish(run, "fine_tuned")
+    assert run.is_current("fine_tuned")
+    run = open_run(config(tmp_path, head_epochs=3), dataset)
+    finish(run, "frozen")
+    assert not run.is_current("fine_tuned")
+
+
+def test_the_lock_outlives_the_process_and_refuses_a_second_rule(tmp_path, dataset):
+    run = open_run(config(tmp_path), dataset)
+    finish(run)
+    assert run.read_lock() is None
+    run.lock_threshold("sensitivity", 0.31, 0.95)
+    again = open_run(config(tmp_path), dataset)
+    assert again.lock_threshold("sensitivity", 0.77, 0.95)["value"] == 0.31
+    with pytest.raises(CxrkitError, match="locked at 0.3100 by the rule 'sensitivity'"):
+        again.lock_threshold("youden", 0.6, 0.95)
+
+
+def test_a_new_model_needs_a_new_lock_and_counts_as_another_look(tmp_path, dataset):
+    run = open_run(config(tmp_path), dataset)
+    finish(run)
+    assert run.lock_threshold("sensitivity", 0.3, 0.95)["looks"] == 1
+    run = open_run(config(tmp_path, fine_tune_epochs=2), dataset)
+    finish(run)
+    assert run.read_lock() is None
+    assert run.lock_threshold("youden", 0.5, 0.95)["looks"] == 2
+
+
+def test_history_replaces_a_phase_and_keeps_the_other(tmp_path, dataset):
+    import pandas as pd
+
+    run = open_run(config(tmp_path), dataset)
+    row = dict(loss=0.5, accuracy=0.8, val_loss=0.5, val_accuracy=0.8, val_auc=0.9, seconds=1.0)
+    run.save_history("fine_tuned", pd.DataFrame([{"epoch": 1, **row}]))
+    run.save_history("frozen", pd.DataFrame([{"epoch": e, **row} for e in (1, 2)]))
+    run.save_history("frozen", pd.DataFrame([{"epoch": e, **row} for e in (1, 2, 3)]))
+    history = run.read_history()
+    assert list(history["phase"]) == ["frozen"] * 3 + ["fine_tuned"] and list(history["epoch"]) == [1, 2, 3, 1]
+
+
+def test_an_interrupted_write_leaves_the_old_file_whole(tmp_path):
+    target = tmp_path / "model.keras"
+    target.write_text("whole")
+    with pytest.raises(KeyboardInterrupt), atomic_path(target) as partial:
+        partial.write_text("ha")
+        raise KeyboardInterrupt
+    assert target.read_text() == "whole" and [p.name for p in tmp_path.iterdir()] == ["model.keras"]
+
+
+def test_a_broken_manifest_is_named(tmp_path, dataset):
+    run = open_run(config(tmp_path), dataset)
+    (run.folder / "manifest.json").write_text('{"cut')
+    with pytest.raises(CxrkitError, match="manifest.json cannot be read"):
+        open_run(config(tmp_path), dataset)
+
+
+def test_missing_predictions_name_the_stage(tmp_path, dataset):
+    with pytest.raises(CxrkitError, match="the stage 'frozen' has not been run here"):
+        open_run(config(tmp_path), dataset).read_predictions("frozen", "val")
+
+
+def test_manifest_records_what_was_left_out(tmp_path, dataset):
+    dataset.skipped.append(("train/NORMAL/x.jpeg", "empty file"))
+    run = open_run(config(tmp_path), dataset)
+    assert json.loads((run.folder / "manifest.json").read_text())["data"]["skipped"] == [{"path": "train/NORMAL/x.jpeg", "reason": "empty file"}]
