@@ -66,11 +66,13 @@ def test_every_metric_agrees_with_scikit_learn(case, locked):
 
 def test_block_has_the_contract_keys_and_survives_json():
     labels, probabilities = random_case(2)
-    block = evaluate(labels, probabilities.astype(np.float32), groups=[f"p{i // 3}" for i in range(400)], locked=0.4, bootstrap=50)
+    patients = [f"p{i // 3}" for i in range(400)]
+    block = evaluate(labels, probabilities.astype(np.float32), groups=patients, locked=0.4, bootstrap=50)
     assert list(block) == ["n", "auc", "pr_auc", "brier", "at_half", "at_locked", "intervals"]
     assert set(block["at_half"]) == set(block["at_locked"]) == T_KEYS
     rates = ["accuracy", "precision", "recall", "specificity", "npv", "f1"]
-    assert set(block["intervals"]) == {"auc", "pr_auc", "brier", "f1"} | {f"{at}.{r}" for at in ("at_half", "at_locked") for r in rates}
+    at_both = {f"{at}.{rate}" for at in ("at_half", "at_locked") for rate in rates}
+    assert set(block["intervals"]) == {"auc", "pr_auc", "brier", "f1"} | at_both
     assert json.loads(json.dumps(block, allow_nan=False)) == block
     for name, (low, high) in block["intervals"].items():
         at, _, rate = name.rpartition(".")

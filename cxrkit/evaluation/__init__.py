@@ -13,5 +13,6 @@ from .thresholds import choose_threshold, threshold_sweep
 
 __all__ = [
     "Bootstrap", "PAPER", "at_threshold", "check_predictions", "choose_threshold", "comparison_table", "confusion_table", "ece",
-    "evaluate", "from_confusion", "hanley_mcneil", "patient_bootstrap", "reading", "reliability_curve", "threshold_sweep", "wilson",
+    "evaluate", "from_confusion", "hanley_mcneil", "patient_bootstrap", "reading", "reliability_curve", "threshold_sweep",
+    "wilson",
 ]

@@ -41,7 +41,8 @@ def check_predictions(labels, probabilities, groups=None):
         raise CxrkitError(f"Labels must be 0 (normal) or 1 (pneumonia); row {wrong.argmax()} holds {labels[wrong.argmax()]:g}.")
     wrong = ~((probabilities >= 0) & (probabilities <= 1))
     if wrong.any():
-        raise CxrkitError(f"Probabilities must lie between 0 and 1; row {wrong.argmax()} holds {probabilities[wrong.argmax()]:g}. "
+        row = wrong.argmax()
+        raise CxrkitError(f"Probabilities must lie between 0 and 1; row {row} holds {probabilities[row]:g}. "
                           "If these are logits, put them through a sigmoid first.")
     if labels.min() == labels.max():
         raise CxrkitError(f"All {len(labels)} films are {'pneumonia' if labels[0] else 'normal'}; "
@@ -56,7 +57,8 @@ def _numbers(values, what):
         raise CxrkitError(f"The {what} are not numbers (first: {values[0]!r}).") from None
     missing = np.isnan(values)
     if missing.any():
-        raise CxrkitError(f"{missing.sum()} of the {what} are missing (NaN), the first in row {missing.argmax()}. Leave those rows out.")
+        raise CxrkitError(f"{missing.sum()} of the {what} are missing (NaN), the first in row {missing.argmax()}. "
+                          "Leave those rows out.")
     return values
 
 

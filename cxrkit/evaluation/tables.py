@@ -25,7 +25,8 @@ def hanley_mcneil(auc, positives, negatives, level=0.95):
 
 def _paper():
     table = from_confusion(tn=184, fp=50, fn=39, tp=351)
-    within = {f"{at}.{name}": wilson(*counts) for name, counts in proportions(table["confusion"]).items() for at in ("at_half", "at_locked")}
+    rates = {name: wilson(*counts) for name, counts in proportions(table["confusion"]).items()}
+    within = {f"{at}.{name}": interval for at in ("at_half", "at_locked") for name, interval in rates.items()}
     return {
         "n": 624, "auc": 0.905, "pr_auc": None, "brier": None, "at_half": table, "at_locked": dict(table), "intervals": within,
         "auc_approximate": hanley_mcneil(0.905, 390, 234),
@@ -111,7 +112,8 @@ def reading(block, at="at_locked", phantom=False) -> str:
     missed = _in_hundred(counts["fn"], counts["fn"] + counts["tp"])
     alarms = _in_hundred(counts["fp"], counts["fp"] + counts["tn"])
     if phantom:
-        return f"Of 100 phantom films with pneumonia, {missed} would be missed; of 100 normal phantom films, {alarms} would be flagged."
+        return (f"Of 100 phantom films with pneumonia, {missed} would be missed; "
+                f"of 100 normal phantom films, {alarms} would be flagged.")
     return f"Of 100 children with pneumonia, {missed} would be sent home; of 100 healthy ones, {alarms} would be called in."
 
 

@@ -70,7 +70,8 @@ def choose_threshold(labels, probabilities, rule="sensitivity", *, target_sensit
     Introduced in notebook 04.
     """
     if rule not in THRESHOLD_RULES:
-        raise CxrkitError(f"Unknown threshold rule '{rule}'; there are {', '.join(THRESHOLD_RULES)}.{nearest(rule, THRESHOLD_RULES)}")
+        raise CxrkitError(
+            f"Unknown threshold rule '{rule}'; there are {', '.join(THRESHOLD_RULES)}.{nearest(rule, THRESHOLD_RULES)}")
     if not 0 < target_sensitivity <= 1:
         raise CxrkitError(f"The target sensitivity must lie above 0 and be at most 1 (0.95 is 95 %), not {target_sensitivity}.")
     if not 0 < cost_ratio < np.inf:

@@ -44,15 +44,17 @@ def learning_curves(history, phantom=False):
             n = len(rows)
             x = k + (np.arange(n) + 0.5) / n
             every = max(1, n // 12)
+            names = ("training", "validation") if k == 0 else (None, None)  # one legend entry for both phases
             if train:
-                axis.plot(x, rows[train], "--", color=train_colour, marker="o", markevery=every, label="training" if k == 0 else None)
-            axis.plot(x, rows[val], "-", color=val_colour, marker="s", markevery=every, label="validation" if k == 0 else None)
+                axis.plot(x, rows[train], "--", color=train_colour, marker="o", markevery=every, label=names[0])
+            axis.plot(x, rows[val], "-", color=val_colour, marker="s", markevery=every, label=names[1])
             ticks |= {x[e - 1]: str(e) for e in np.unique(np.linspace(1, n, min(n, 4)).round().astype(int))}
         if len(phases) == 2:
             axis.axvline(1, color="black", linestyle=":", label="fine-tuning starts")
         axis.set(title=title, ylabel=label, xlim=(0, len(phases)))
         axis.set_xticks(list(ticks), list(ticks.values()))
-        axis.set_xticks([k + 0.5 for k in range(len(phases))], [f"\n{PHASE_NAMES[name].lower()} epochs" for name, _ in phases], minor=True)
+        words = [f"\n{PHASE_NAMES[name].lower()} epochs" for name, _ in phases]
+        axis.set_xticks([k + 0.5 for k in range(len(phases))], words, minor=True)
         axis.tick_params(axis="x", which="minor", length=0, labelsize=10)
         axis.xaxis.remove_overlapping_locs = False  # an epoch in the middle must not take the phase's name away
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
@@ -67,11 +69,12 @@ def read_learning_curves(history) -> str:
     sentences = []
     for phase, rows in history.groupby("phase", sort=False):
         best = int(rows["val_auc"].to_numpy().argmax())
-        gap = 100 * (rows["accuracy"].iloc[-1] - rows["val_accuracy"].iloc[-1])
+        first, last = rows.iloc[0], rows.iloc[-1]
         sentences.append(
-            f"{PHASE_NAMES[phase]}, {len(rows)} epoch{'s' if len(rows) > 1 else ''}: loss {rows['loss'].iloc[0]:.3f} to {rows['loss'].iloc[-1]:.3f}, "
-            f"validation loss {rows['val_loss'].iloc[0]:.3f} to {rows['val_loss'].iloc[-1]:.3f}, validation AUC best at epoch {best + 1} "
-            f"({rows['val_auc'].iloc[best]:.3f}), training accuracy at the end {gap:+.1f} points from validation's."
+            f"{PHASE_NAMES[phase]}, {len(rows)} epoch{'s' if len(rows) > 1 else ''}: "
+            f"loss {first['loss']:.3f} to {last['loss']:.3f}, validation loss {first['val_loss']:.3f} to {last['val_loss']:.3f}, "
+            f"validation AUC best at epoch {best + 1} ({rows['val_auc'].iloc[best]:.3f}), "
+            f"training accuracy at the end {100 * (last['accuracy'] - last['val_accuracy']):+.1f} points from validation's."
         )
     return " ".join(sentences)
 
@@ -154,9 +157,10 @@ def calibration_curve(systems, bins=10, phantom=False, split="validation"):
     for (name, pair), (colour, line, marker) in zip(systems.items(), _series(systems)):
         curve = reliability_curve(*pair, bins)
         bars = np.abs(curve[["observed_low", "observed_high"]].to_numpy().T - curve["observed"].to_numpy())
-        axis.errorbar(curve["stated"], curve["observed"], bars, color=colour, linestyle=line, marker=marker, elinewidth=1, capsize=2,
-                      label=f"{name} (ECE {ece(*pair, bins):.3f})")
-        below.stairs(np.histogram(curve["low"] + 0.5 / bins, edges, weights=curve["n"])[0], edges, color=colour, linestyle=line, linewidth=1.5)
+        axis.errorbar(curve["stated"], curve["observed"], bars, color=colour, linestyle=line, marker=marker,
+                      elinewidth=1, capsize=2, label=f"{name} (ECE {ece(*pair, bins):.3f})")
+        counts = np.histogram(curve["low"] + 0.5 / bins, edges, weights=curve["n"])[0]  # empty bins count 0
+        below.stairs(counts, edges, color=colour, linestyle=line, linewidth=1.5)
     fraction_axes(axis, "", "observed share of pneumonia")
     axis.set_aspect("auto")
     figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=1)
@@ -172,8 +176,8 @@ def read_calibration_curve(systems, bins=10) -> str:
         curve = reliability_curve(*pair, bins)
         worst = curve.loc[(curve["observed"] - curve["stated"]).abs().idxmax()]
         sentences.append(
-            f"{name}: expected calibration error {ece(*pair, bins):.3f} ({bins} bins); widest gap where it states {100 * worst['stated']:.0f} % and "
-            f"{100 * worst['observed']:.0f} % have pneumonia ({worst['n']:.0f} film{'s' if worst['n'] > 1 else ''})."
+            f"{name}: expected calibration error {ece(*pair, bins):.3f} ({bins} bins); "
+            f"widest gap where it states {100 * worst['stated']:.0f} % and {100 * worst['observed']:.0f} % have pneumonia ({worst['n']:.0f} film{'s' if worst['n'] > 1 else ''})."
         )
     return " ".join(sentences)
 

@@ -37,7 +37,8 @@ def film_grid(images, titles=None, masks=None, columns=6, phantom=False, title="
             raise CxrkitError(f"There are {n} films but {len(values)} {name}; give one of each a film.")
     columns = min(columns, n)
     rows = -(-n // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(_CELL * columns, (_CELL + 0.22) * rows + 0.4), layout="constrained", squeeze=False)
+    size = (_CELL * columns, (_CELL + 0.22) * rows + 0.4)
+    figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
     for k, axis in enumerate(axes.flat):
         if k < n:
             _film(axis, images[k], "" if titles is None else titles[k], None if masks is None else masks[k])
@@ -156,7 +157,8 @@ def _gallery_rows(predictions, threshold, columns):
         films = ordered[ordered["outcome"] == kind]
         if len(films):
             order = ", the worst first" if kind != "right" else ""
-            rows.append((f"{heading}: {min(columns, len(films))} of {len(films)}{order} (probability, truth)", films.head(columns)))
+            heading += f": {min(columns, len(films))} of {len(films)}{order} (probability, truth)"
+            rows.append((heading, films.head(columns)))
     return rows
 
 

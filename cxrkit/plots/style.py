@@ -8,7 +8,8 @@ import seaborn as sns
 _PALETTE = sns.color_palette("colorblind").as_hex()
 NORMAL, PNEUMONIA = _PALETTE[0], _PALETTE[3]  # blue, vermilion
 SERIES = [  # colour, line style, marker of the first, second … curve in a figure
-    (_PALETTE[0], "-", "o"), (_PALETTE[3], "--", "s"), (_PALETTE[2], "-.", "^"), (_PALETTE[4], ":", "D"), (_PALETTE[5], (0, (5, 1, 1, 1)), "v"),
+    (_PALETTE[0], "-", "o"), (_PALETTE[3], "--", "s"), (_PALETTE[2], "-.", "^"), (_PALETTE[4], ":", "D"),
+    (_PALETTE[5], (0, (5, 1, 1, 1)), "v"),
 ]
 GREY = "0.45"
 

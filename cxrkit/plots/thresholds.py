@@ -26,7 +26,8 @@ def confusion_matrix(tables, phantom=False):
 
     Introduced in notebook 04.
     """
-    figure, axes = plt.subplots(1, len(tables), figsize=(0.6 + 3.3 * len(tables), 3.7), layout="constrained", squeeze=False, sharey=True)
+    size = (0.6 + 3.3 * len(tables), 3.7)
+    figure, axes = plt.subplots(1, len(tables), figsize=size, layout="constrained", squeeze=False, sharey=True)
     for axis, (name, table) in zip(axes[0], tables.items()):
         _matrix(axis, table["confusion"])
         axis.set_title(name)
@@ -51,8 +52,11 @@ def _matrix(axis, counts):
     for i, row in enumerate(_CELLS):
         for j, key in enumerate(row):
             axis.text(j, i, f"{values[i, j]}", ha="center", va="bottom", fontsize=15)
-            axis.text(j, i + 0.06, f"{key.upper()}: {_MEANING[key]}\n{100 * shares[i, j]:.1f} % of row", ha="center", va="top", fontsize=8)
-    axis.set(xticks=(0, 1), yticks=(0, 1), xticklabels=("normal", "pneumonia"), yticklabels=("normal", "pneumonia"), xlabel="called")
+            detail = f"{key.upper()}: {_MEANING[key]}\n{100 * shares[i, j]:.1f} % of row"
+            axis.text(j, i + 0.06, detail, ha="center", va="top", fontsize=8)
+    axis.set_xticks((0, 1), ("normal", "pneumonia"))
+    axis.set_yticks((0, 1), ("normal", "pneumonia"))
+    axis.set_xlabel("called")
     axis.tick_params(axis="y", labelrotation=90, length=0)
     axis.tick_params(axis="x", length=0)
     plt.setp(axis.get_yticklabels(), va="center")
@@ -87,7 +91,8 @@ def threshold_panel(labels, probabilities, threshold, phantom=False, split="vali
     films.hist(probabilities[labels == 1], edges, histtype="step", color=PNEUMONIA, linewidth=1.8, hatch="////",
                label=f"pneumonia ({labels.sum()})")
     films.axvline(threshold, color="black", linestyle="--", label=f"threshold {threshold:.3f}")
-    films.set(yscale="log", ylim=(0.7, None), xlim=(0, 1), xlabel="stated probability of pneumonia", ylabel="films (log scale)", title="Films")
+    films.set(yscale="log", ylim=(0.7, None), xlim=(0, 1), title="Films")
+    films.set(xlabel="stated probability of pneumonia", ylabel="films (log scale)")
     films.set_ylim(top=films.get_ylim()[1] * 8)  # room for the legend above the bars
     films.legend(loc="upper center", ncols=2, fontsize=8)
 
@@ -104,7 +109,8 @@ def threshold_panel(labels, probabilities, threshold, phantom=False, split="vali
     pr.axhline(labels.mean(), color=GREY, linewidth=1, linestyle=(0, (1, 3)))
     pr.plot(recall, precision, color=NORMAL, drawstyle="steps-post")
     if table["confusion"]["tp"] + table["confusion"]["fp"]:
-        pr.plot(table["recall"], table["precision"], "X", color="black", markersize=10, label=f"precision {100 * table['precision']:.1f} %")
+        pr.plot(table["recall"], table["precision"], "X", color="black", markersize=10,
+                label=f"precision {100 * table['precision']:.1f} %")
     else:
         pr.plot([], [], " ", label="nothing called pneumonia:\nno precision")
     fraction_axes(pr, "sensitivity (recall)", "precision")
@@ -120,6 +126,6 @@ def threshold_panel(labels, probabilities, threshold, phantom=False, split="vali
 def read_threshold_panel(labels, probabilities, threshold) -> str:
     """Say in one line what the threshold does to these films."""
     table = at_threshold(labels, probabilities, threshold)
-    return (f"At threshold {threshold:.3f}: sensitivity {100 * table['recall']:.1f} %, specificity {100 * table['specificity']:.1f} %, "
-            f"precision {100 * table['precision']:.1f} %, accuracy {100 * table['accuracy']:.1f} %; "
+    return (f"At threshold {threshold:.3f}: sensitivity {100 * table['recall']:.1f} %, "
+            f"specificity {100 * table['specificity']:.1f} %, precision {100 * table['precision']:.1f} %, accuracy {100 * table['accuracy']:.1f} %; "
             f"{table['confusion']['fn']} pneumonias missed, {table['confusion']['fp']} false alarms among {len(labels)} films.")
