@@ -46,7 +46,7 @@ lab: install
 # The notebooks share one run folder in temporary space; only cells marked NBVAL_CHECK_OUTPUT are compared.
 test: install
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT INT TERM && \
-	CXRKIT_PROFILE=demo CXRKIT_RUNS="$$folder/runs" CXRKIT_CACHE="$$folder/cache" CXRKIT_DATA="$$folder/data" MPLBACKEND=agg \
+	CXRKIT_PROFILE=demo CXRKIT_RUNS="$$folder/runs" CXRKIT_CACHE="$$folder/cache" CXRKIT_DATA="$$folder/data" \
 	$(IN_VENV) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=900 tests notebooks
 
 notebooks: install

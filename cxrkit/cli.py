@@ -149,7 +149,8 @@ def _show_result(result, console):
         phantom = ", on phantom films: nothing here is clinical" if metrics["dataset"] == "phantom" else ""
         measured = Table("System", "Threshold", *frame.columns, title=f"Test split{phantom}", title_justify="left")
         for index, cells in zip(frame.index, frame.to_numpy()):
-            measured.add_row(*map(str, (*index, *cells)))
+            wide = console.width >= 140  # a narrow terminal gets the figures; the report has their intervals
+            measured.add_row(*index, *(cell if wide else cell.split(" (")[0] for cell in cells))
         console.print(measured)
         console.print(f"Report: {result.report}", markup=False, highlight=False, soft_wrap=True)
     for outcome in result.outcomes:
@@ -162,7 +163,6 @@ def data_get(
     name: str = typer.Argument(..., help="chestxray2017 (1.2 GB), pneumoniamnist, or imagenet (weights)."),
     size: int = typer.Option(None, "--size", help="pneumoniamnist: 28, 64, 128 or 224 pixels."),
     from_: Path = typer.Option(None, "--from", metavar="PATH", help="Take a file or folder that is already on this disk."),
-    force: bool = typer.Option(False, "--force", help="Fetch again what is there."),
     backbone: str = typer.Option("efficientnetv2-b0", "--backbone", metavar="NAME", help="imagenet: which network's weights."),
 ):
     """Get the images or weights: checked, resumable, and told how to place them by hand where there is no network."""
@@ -171,7 +171,7 @@ def data_get(
         return
     from .data.download import fetch
 
-    print(fetch(name, size=size, from_path=from_, force=force))
+    print(fetch(name, size=size, from_path=from_))
 
 
 def _imagenet(backbone):
@@ -200,7 +200,19 @@ def data_check(
 @data_app.command("list")
 def data_list():
     """List what `cxrkit data get` can get, how large it is, and whether it is on this disk."""
-    raise CxrkitError("not yet")
+    from rich.table import Table
+
+    from . import locate
+    from .data.download import catalogue
+
+    table = Table("Name", "Size", "Download", "On this disk")
+    for row in catalogue():
+        size = f"--size {row['size']}" if row["size"] else ""
+        table.add_row(row["name"], size, f"{row['bytes'] / 1e6:,.0f} MB" if row["bytes"] else "", str(row["path"]) if row["present"] else "no")
+    for backbone in locate.WEIGHT_FILES:
+        found = locate.imagenet_weights(backbone)
+        table.add_row("imagenet", f"--backbone {backbone}", "", str(found) if found else "no")
+    _console().print(table)
 
 
 def _console():

@@ -143,7 +143,9 @@ def own_kernel_manager():
         def kernel_spec(self):
             # ipykernel tells of its unencrypted loopback connection at each start, and of its own shutdown when interrupted.
             argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=CRITICAL"]
-            return KernelSpec(argv=argv, display_name="Python 3", language="python", name="python3")
+            # A backend from the user's shell would keep the figures out of the notebook.
+            inline = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+            return KernelSpec(argv=argv, env=inline, display_name="Python 3", language="python", name="python3")
 
     return OwnPythonKernelManager
 
