@@ -177,7 +177,8 @@ def read_calibration_curve(systems, bins=10) -> str:
         worst = curve.loc[(curve["observed"] - curve["stated"]).abs().idxmax()]
         sentences.append(
             f"{name}: expected calibration error {ece(*pair, bins):.3f} ({bins} bins); "
-            f"widest gap where it states {100 * worst['stated']:.0f} % and {100 * worst['observed']:.0f} % have pneumonia ({worst['n']:.0f} film{'s' if worst['n'] > 1 else ''})."
+            f"widest gap where it states {100 * worst['stated']:.0f} % and {100 * worst['observed']:.0f} % have pneumonia "
+            f"({worst['n']:.0f} film{'s' if worst['n'] > 1 else ''})."
         )
     return " ".join(sentences)
 

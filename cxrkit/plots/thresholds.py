@@ -127,5 +127,6 @@ def read_threshold_panel(labels, probabilities, threshold) -> str:
     """Say in one line what the threshold does to these films."""
     table = at_threshold(labels, probabilities, threshold)
     return (f"At threshold {threshold:.3f}: sensitivity {100 * table['recall']:.1f} %, "
-            f"specificity {100 * table['specificity']:.1f} %, precision {100 * table['precision']:.1f} %, accuracy {100 * table['accuracy']:.1f} %; "
+            f"specificity {100 * table['specificity']:.1f} %, precision {100 * table['precision']:.1f} %, "
+            f"accuracy {100 * table['accuracy']:.1f} %; "
             f"{table['confusion']['fn']} pneumonias missed, {table['confusion']['fp']} false alarms among {len(labels)} films.")
