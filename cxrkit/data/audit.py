@@ -195,8 +195,8 @@ def _row_exact(table, groups):
 
 def _row_near(near):
     text = f"{len(near):,} pairs that look alike and are not equal; {int(near['across_test'].sum()):,} across training and test"
-    return "Near duplicates", text, (
-        f"Alike: at most {NEAR} of {HASH_SIDE**2} hash bits differ. Look at each pair before you believe it.")
+    reading = f"Alike: at most {NEAR} of {HASH_SIDE**2} hash bits differ. Look at each pair before you believe it."
+    return "Near duplicates", text, reading
 
 
 def _row_sizes(table):

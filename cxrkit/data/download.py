@@ -86,7 +86,8 @@ def catalogue() -> list[dict]:
     return rows
 
 
-def fetch(name: str, size: int | None = None, from_path=None, folder=None, mirrors=None, progress: bool = True) -> Path:
+def fetch(name: str, size: int | None = None, from_path=None, folder=None, mirrors=None, force: bool = False,
+          progress: bool = True) -> Path:
     """Bring a data set to this disk, verified, and return where it lies.
 
     Parameters
@@ -98,6 +99,7 @@ def fetch(name: str, size: int | None = None, from_path=None, folder=None, mirro
         has no links) as `chest_xray`.
     folder : where to put it; default $CXRKIT_DATA or the system's data folder.
     mirrors : addresses to use in place of the published ones.
+    force : fetch again what is there already.
     progress : show a line of progress.
 
     A transfer that stops half way goes on from there the next time; what arrives is checked against the published checksum
@@ -121,7 +123,7 @@ def fetch(name: str, size: int | None = None, from_path=None, folder=None, mirro
         with locked(work.with_name(f"{entry.file}.lock"), f"fetches {entry.file}"):
             if from_path is not None:
                 return _take(name, entry, Path(from_path).expanduser(), target, work, progress)
-            if _verified(target, entry):
+            if not force and _verified(target, entry):
                 return target
             work.mkdir(exist_ok=True)  # the process that was waited for has cleared it away
             _download(name, entry, target, work, _addresses(name, entry, mirrors), progress)

@@ -62,7 +62,10 @@ def _load_films(config, progress):
     size = config.stored_size
     with Films(location) as source:
         films = source.films
-        _check_classes(pd.DataFrame({"split": [f.split for f in films], "label": [f.label for f in films]}), location)
+        if source.refused and not config.skip_bad:
+            raise bad_files(source.refused, location)
+        table = pd.DataFrame({"split": [film.split for film in films], "label": [film.label for film in films]})
+        _check_classes(table, location, source.refused)
         hashes = in_threads("Reading films", films, lambda film: _hash(source, film), progress)
         key = content_key((f"{film.path} {sha256 or problem}" for film, (sha256, problem) in zip(films, hashes)), size)
 
@@ -110,7 +113,7 @@ def bad_files(skipped, location) -> CxrkitError:
 def _check_classes(table, location, skipped=()):
     """Raise unless both splits hold both classes."""
     counts = table.groupby(["split", "label"]).size()
-    after = f" once the {len(skipped):,} bad files are left out (first: {skipped[0][0]} {skipped[0][1]})" if skipped else ""
+    after = f" (left out: {len(skipped):,} bad, first {skipped[0][0]}, which {skipped[0][1]})" if skipped else ""
     present = set(table["label"])
     if len(present) < 2:
         only = {0: "NORMAL", 1: "PNEUMONIA", None: "missing"}[next(iter(present), None)]
@@ -163,7 +166,9 @@ def check_path(path, skip_bad: bool = False, progress: bool = True) -> CheckRepo
         return CheckReport("pneumoniamnist", str(location), _counts(table), {}, [])
     with Films(location) as source:
         rows = pd.DataFrame([dataclasses.asdict(dataclasses.replace(film, member=None)) for film in source.films])
-        _check_classes(rows, location)
+        if source.refused and not skip_bad:
+            raise bad_files(source.refused, location)
+        _check_classes(rows, location, source.refused)
 
         def one(film):
             try:
