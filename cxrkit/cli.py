@@ -205,14 +205,14 @@ def data_list():
     from . import locate
     from .data.download import catalogue
 
-    table = Table("Name", "Size", "Download", "On this disk")
+    table = Table("Name", "Size", "Download", "File", "On this disk")
     for row in catalogue():
         size = f"--size {row['size']}" if row["size"] else ""
-        table.add_row(row["name"], size, f"{row['bytes'] / 1e6:,.0f} MB" if row["bytes"] else "", str(row["path"]) if row["present"] else "no")
-    for backbone in locate.WEIGHT_FILES:
-        found = locate.imagenet_weights(backbone)
-        table.add_row("imagenet", f"--backbone {backbone}", "", str(found) if found else "no")
+        table.add_row(row["name"], size, f"{row['bytes'] / 1e6:,.0f} MB" if row["bytes"] else "", row["path"].name, "yes" if row["present"] else "no")
+    for backbone, file in locate.WEIGHT_FILES.items():
+        table.add_row("imagenet", f"--backbone {backbone}", "", file, "yes" if locate.imagenet_weights(backbone) else "no")
     _console().print(table)
+    print(f"Images belong in {locate.data_folder()}\nWeights belong in {locate.keras_weights_folder()}")
 
 
 def _console():
