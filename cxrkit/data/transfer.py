@@ -10,7 +10,7 @@ import requests
 from ..errors import CxrkitError
 from ..progress import Progress
 
-CHUNK = 1 << 18
+CHUNK = 1 << 16  # bytes; what a cut can lose at most
 TIMEOUT = (15, 60)  # seconds to connect, seconds of silence
 FRUITLESS = 3  # attempts in a row that bring nothing new before an address is given up
 PAUSE = 1.0  # seconds before the second of them, twice that before the third
