@@ -6,6 +6,10 @@ import difflib
 class CxrkitError(Exception):
     """A problem that the user can mend. The message is one or two plain lines; `cxrkit` exits with 2."""
 
+    def _render_traceback_(self):
+        """In a notebook, show the message alone: the way out must not stand below forty lines of ours (IPython's own hook)."""
+        return [f"\033[31mcxrkit:\033[0m {self}"]
+
 
 class MissingExtraError(CxrkitError):
     """A command needs a package that only an extra installs."""

@@ -3,15 +3,18 @@
 Only `model`, `batches` and `training` need Keras, and they use nothing that belongs to one backend alone.
 """
 
+import os
 import warnings
 from pathlib import Path
 
-import keras
-import numpy as np
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's greetings are not errors; set it to 0 to see them
 
-from . import locate
-from .config import BACKBONES, Config
-from .errors import CxrkitError
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+
+from . import locate  # noqa: E402
+from .config import BACKBONES, Config  # noqa: E402
+from .errors import CxrkitError  # noqa: E402
 
 PHANTOM_WEIGHTS = Path(__file__).parent / "weights" / "efficientnetv2-s_phantom.weights.h5"
 # First layer prefix of the last two stages, which `unfreeze="top"` trains (keras.applications' own layer names).

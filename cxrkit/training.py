@@ -18,7 +18,7 @@ from .batches import FeatureBatches, FilmBatches, augmented_view, plain_view
 from .config import Config
 from .data.dataset import Dataset
 from .errors import CxrkitError
-from .model import build_model, check_pixel_range, feature_extractor, freeze, unfreeze
+from .model import check_pixel_range, feature_extractor, freeze, unfreeze
 from .progress import Progress
 from .runs import Run, atomic_path
 
@@ -101,17 +101,25 @@ def fine_tune(model: keras.Model, dataset: Dataset, config: Config, run: Run | N
     batches = FilmBatches(dataset.images, dataset.index("train"), config, labels["train"], augment=True)
     val = FilmBatches(dataset.images, dataset.index("val"), config)
     steps = len(batches)
+    schedule = learning_rate_schedule(config, steps)
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay, global_clipnorm=1.0)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
+    return _train(model, optimizer, batches, steps, config.fine_tune_epochs, lambda: _predict_batches(model, val),
+                  labels["val"], config, "fine_tuned", run, patience=config.patience)
+
+
+def learning_rate_schedule(config: Config, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Return fine-tuning's learning rate by step: linear warm-up, then a cosine down to 0; `steps` an epoch.
+
+    Introduced in notebook 03. Source: Loshchilov & Hutter 2017 (arXiv:1608.03983).
+    """
     warmup = max(1, round(config.warmup_epochs * steps))
-    schedule = keras.optimizers.schedules.CosineDecay(
+    return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=config.fine_tune_learning_rate / warmup,
         warmup_target=config.fine_tune_learning_rate,
         warmup_steps=warmup,
         decay_steps=max(1, config.fine_tune_epochs * steps - warmup),
     )
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay, global_clipnorm=1.0)
-    optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
-    return _train(model, optimizer, batches, steps, config.fine_tune_epochs, lambda: _predict_batches(model, val),
-                  labels["val"], config, "fine_tuned", run, patience=config.patience)
 
 
 def predict(model: keras.Model, dataset: Dataset, config: Config, split: str) -> np.ndarray:
@@ -120,62 +128,9 @@ def predict(model: keras.Model, dataset: Dataset, config: Config, split: str) ->
     return _probabilities(_predict_batches(model, films))
 
 
-# --- whole stages, for a notebook that misses an earlier one --------------------------------------------------------
-
-
-def make_frozen(run: Run) -> keras.Model:
-    """Return the model after the frozen phase: taken from the run if it is there, else made as notebook 02 makes it."""
-    model = build_model(run.config)
-    if load_head(model, run):
-        return model
-    with run.stage("frozen"):
-        features = {split: compute_features(model, run.dataset, run.config, split, run.config.views if split == "train" else 1)
-                    for split in ("train", "val", "test")}
-        train_head(model, run.dataset, run.config, features, run)
-        save_frozen(model, run, features)
-    return model
-
-
-def make_fine_tuned(run: Run) -> None:
-    """Make the fine-tuned stage as notebook 03 makes it, unless the run has it."""
-    if run.has("fine_tuned"):
-        return
-    model = make_frozen(run)
-    with run.stage("fine_tuned"):
-        fine_tune(model, run.dataset, run.config, run)
-        save_fine_tuned(model, run)
-
-
-def save_frozen(model: keras.Model, run: Run, features: dict) -> None:
-    """Leave the head, the model and its sealed predictions in the run folder."""
-    head = model.get_layer("head")
-    for split in ("val", "test"):
-        run.save_predictions("frozen", split, _probabilities(_predict(head, features[split][0], 1024)))
-    with atomic_path(run.folder / "head.weights.h5") as partial:
-        head.save_weights(partial)
-    save_model(model, run)
-
-
-def save_fine_tuned(model: keras.Model, run: Run) -> None:
-    """Leave the fine-tuned model and its sealed predictions in the run folder."""
-    for split in ("val", "test"):
-        run.save_predictions("fine_tuned", split, predict(model, run.dataset, run.config, split))
-    save_model(model, run)
-
-
-def save_model(model: keras.Model, run: Run) -> None:
-    """Write model.keras, atomically; `keras.models.load_model` opens it without cxrkit."""
-    with atomic_path(run.folder / "model.keras") as partial:
-        model.save(partial)
-
-
-def load_head(model: keras.Model, run: Run) -> bool:
-    """Give a freshly built model the head that the run's frozen phase learned; says whether there was one."""
-    path = run.folder / "head.weights.h5"
-    if not (run.has("frozen") and path.is_file()):
-        return False
-    model.get_layer("head").load_weights(path)
-    return True
+def predict_from_features(model: keras.Model, features: np.ndarray) -> np.ndarray:
+    """Return the head's probability of pneumonia, float64 [m], from features float32 [1, m, width] of `compute_features`."""
+    return _probabilities(_predict(model.get_layer("head"), features[0], 1024))
 
 
 # --- one loop for both phases ---------------------------------------------------------------------------------------

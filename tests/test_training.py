@@ -17,7 +17,7 @@ from cxrkit.data.dataset import Dataset
 from cxrkit.errors import CxrkitError
 
 keras = pytest.importorskip("keras")
-from cxrkit import batches, model as models, training  # noqa: E402
+from cxrkit import batches, model as models, stages, training  # noqa: E402
 from cxrkit.runs import open_run  # noqa: E402
 from helpers import small_dataset  # noqa: E402
 
@@ -40,7 +40,7 @@ def finished(tmp_path_factory):
     """Both phases run through, uninterrupted: (run, the backbone's weights as they were built)."""
     run = open_run(small_config(tmp_path_factory.mktemp("finished")), small_dataset())
     start = {w.path: np.array(w.value) for w in models.backbone_of(models.build_model(run.config)).weights}
-    training.make_fine_tuned(run)  # makes the frozen stage on the way
+    stages.make_fine_tuned(run)  # makes the frozen stage on the way
     return run, start
 
 
@@ -104,7 +104,7 @@ def test_an_interrupted_phase_ends_like_an_uninterrupted_one(tmp_path, finished)
     for name in ("head.weights.h5", "predictions_test_frozen.csv"):
         shutil.copy(finished[0].folder / name, run.folder)
     run.manifest["stages"]["frozen"] = finished[0].manifest["stages"]["frozen"]
-    network = training.make_frozen(run)
+    network = stages.make_frozen(run)
     interrupt_in_epoch(network, 2)
     with pytest.raises(KeyboardInterrupt):
         training.fine_tune(network, run.dataset, run.config, run)
@@ -135,7 +135,7 @@ def test_a_killed_process_goes_on_from_its_last_epoch(tmp_path, finished):
     script = textwrap.dedent("""
         import os, signal, sys
         sys.path.insert(0, sys.argv[1])
-        from test_training import small_dataset, small_config, training, models, open_run
+        from test_training import small_dataset, small_config, training, stages, models, open_run
         from pathlib import Path
         run = open_run(small_config(Path(sys.argv[2])), small_dataset())
         save, saved = training._save_checkpoint, []
@@ -146,7 +146,7 @@ def test_a_killed_process_goes_on_from_its_last_epoch(tmp_path, finished):
                 if len(saved) == int(sys.argv[3]):
                     os.kill(os.getpid(), signal.SIGKILL)
         training._save_checkpoint = then_die
-        training.make_fine_tuned(run)
+        stages.make_fine_tuned(run)
     """)
 
     def process(kill_after):

@@ -1,0 +1,229 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 02 · A frozen backbone and a head that learns
+#
+# **What you will be able to do after this notebook**
+#
+# - say what *transfer* means: which weights come from elsewhere, which learn here;
+# - feed a network what it expects, and notice when you do not;
+# - compute features once instead of in every epoch, and show that nothing changes but the time;
+# - read a learning curve, and pick an epoch on validation patients.
+#
+# **Minutes:** MINUTES_02
+
+# %%
+# On Colab this installs the kit and nothing else; anywhere else it does nothing.
+import os
+KIT = os.environ.get("CXRKIT_SOURCE", "git+https://github.com/cxrkit/cxrkit")
+if "COLAB_RELEASE_TAG" in os.environ:
+    # %pip install --quiet "{KIT}"
+
+# %% tags=["parameters"]
+profile: str = "auto"  # demo, laptop, paper, or auto: the largest that this machine has everything for
+data: str = ""  # folder, zip or npz with films; empty: where `cxrkit data get` puts them
+weights: str = ""  # imagenet, phantom, none or a file; empty: the profile's
+out: str = ""  # run folder; empty: runs/<profile>
+seed: int = 0  # of the validation split and of training
+drive: bool = False  # on Colab: keep the run in your Google Drive
+head_epochs: int = 0  # epochs of the head; 0: the profile's
+views: int = 0  # views of each training film, the first plain, others augmented; 0: the profile's
+
+# %%
+import time
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+import cxrkit
+from cxrkit import batches, evaluation, plots, stages
+
+if drive and "COLAB_RELEASE_TAG" in os.environ:
+    from google.colab import drive as google_drive
+    google_drive.mount("/content/drive")
+    os.environ["CXRKIT_RUNS"] = "/content/drive/MyDrive/cxrkit"
+config = cxrkit.configure(profile, data=data, weights=weights, out=out, seed=seed, head_epochs=head_epochs or None, views=views or None)
+dataset = cxrkit.load_dataset(config)
+run = cxrkit.open_run(config, dataset)
+if config.is_phantom:
+    print("PHANTOM films: computed chests. Whatever is measured below says nothing about patients.")
+
+# %% [markdown]
+# ## Borrowed eyes
+#
+# A network that has seen a million photographs has learned edges, textures and shapes. **Transfer learning** keeps those layers, the *backbone*, and puts a small new
+# part, the *head*, on top. While the backbone is **frozen** its weights do not move at all; only the head learns.
+#
+# On the `demo` profile the backbone has never seen a photograph: it learned to read the *anatomy* of phantom chests (where is the heart, how wide are the ribs), never the label.
+#
+# *Predict:* what share of all weights does the head have?
+
+# %%
+from cxrkit import model as networks
+
+model = cxrkit.build_model(config)
+backbone, head = networks.backbone_of(model), model.get_layer("head")
+for name, part in (("backbone", backbone), ("head", head)):
+    learning = sum(int(np.prod(w.shape)) for w in part.trainable_weights)
+    print(f"{name:9} {part.count_params():>12,} weights, {learning:>6,} of them learn")
+print(f"The head has {head.count_params() / model.count_params():.4%} of all weights: one for each of {head.input_shape[-1]} features, and a bias.")
+
+# %% [markdown]
+# A film goes through four steps: the grey values are given three times (the backbone expects colour), the backbone turns them into small maps,
+# *global average pooling* takes each map's mean, and the head weighs those means into one number, the **logit**. Above 0 it leans to pneumonia.
+
+# %%
+for layer in model.layers:
+    shape = getattr(layer, "output_shape", None) or layer.output.shape
+    print(f"{layer.name:18} → {tuple(shape)}")
+
+# %% [markdown]
+# ## The commonest silent bug
+#
+# Many tutorials divide pixels by 255 first. EfficientNetV2 in Keras has that step **inside**. Do it twice, and every film becomes almost black *to the network*. Nothing crashes.
+#
+# *Predict:* what will the features of ten different films look like if the films are divided by 255 first?
+
+# %%
+extractor = networks.feature_extractor(model)
+ten = np.stack([np.asarray(dataset.images[row]) for row in dataset.index("train")[:10]])
+ten = np.stack([batches.plain_view(film, config.image_size) for film in ten])[..., None]
+right, twice = extractor.predict(ten, verbose=0), extractor.predict(ten / 255.0, verbose=0)
+print(f"How much the features differ from film to film (mean standard deviation): {right.std(axis=0).mean():.5f}")
+print(f"The same after dividing by 255 first:                                     {twice.std(axis=0).mean():.5f}")
+print(f"To the network the films are now {right.std(axis=0).mean() / twice.std(axis=0).mean():.0f} times more alike.")
+
+# %% [markdown]
+# Training would still run, loss would still fall a little, and the result would be poor without a word of warning. So the kit refuses such films:
+
+# %%
+try:
+    networks.check_pixel_range(ten / 255.0)
+except cxrkit.CxrkitError as error:
+    print(error)
+
+# %% [markdown]
+# ## What is computed twice for nothing?
+#
+# The textbook loop runs every film through backbone *and* head in every epoch. But a frozen backbone gives the same film the same features each time.
+# So run it **once**, keep the features, and let the head train on them.
+#
+# *Predict:* will the head come out the same? How much faster will it be?
+#
+# To compare fairly we take a part of the training films and a few epochs, and give both ways the same order of films, the same class weights and the same dropout.
+
+# %%
+from cxrkit.data import Dataset
+
+few = np.sort(np.concatenate([dataset.index("train")[:: max(1, len(dataset.index("train")) // 256)], dataset.index("val")[:64]]))
+small = Dataset(dataset.name, dataset.images[few], dataset.labels[few], dataset.table.iloc[few].reset_index(drop=True))
+trial = config.replace(head_epochs=4)
+print(f"{len(small.index('train'))} training and {len(small.index('val'))} validation films, {trial.head_epochs} epochs")
+
+# %%
+start = time.perf_counter()
+textbook = cxrkit.train_head(cxrkit.build_model(trial), small, trial)
+seconds_textbook = time.perf_counter() - start
+
+start = time.perf_counter()
+once = cxrkit.build_model(trial)
+kept = {split: cxrkit.compute_features(once, small, trial, split) for split in ("train", "val")}
+quick = cxrkit.train_head(once, small, trial, kept)
+seconds_once = time.perf_counter() - start
+
+print(f"textbook {seconds_textbook:.1f} s, features once {seconds_once:.1f} s: {seconds_textbook / seconds_once:.1f} times as fast, with {trial.head_epochs} epochs.")
+pd.DataFrame({"epoch": textbook["epoch"], "loss, textbook": textbook["loss"], "loss, features once": quick["loss"],
+              "difference": (textbook["loss"] - quick["loss"]).abs()}).style.format(precision=6).hide(axis="index")
+
+# %% [markdown]
+# The losses agree to float noise: the same head, for less time. The gain grows with the epochs, since the textbook loop pays for the backbone again in each, and the other way pays once.
+# (Both times include building the network and compiling it, and vary from machine to machine.)
+#
+# *What we gave up:* with features computed once, a film cannot be augmented freshly in every epoch. The middle way is to compute a few augmented **views** of each film; `views` says how many.
+
+# %% [markdown]
+# ## The frozen phase
+#
+# Now on all films. The backbone runs once over training, validation and test films. The test features are only turned into predictions that go sealed into the run folder.
+#
+# If this run has the stage already, with the same settings, it is taken from there.
+
+# %%
+if run.is_current("frozen"):
+    stages.load_head(model, run)
+    print(f"The frozen phase was run here before ({run.manifest['stages']['frozen']['seconds']:.0f} s then); its head and history are used.")
+else:
+    with run.stage("frozen"):
+        features = {"train": cxrkit.compute_features(model, dataset, config, "train", config.views)}
+        for split in ("val", "test"):
+            features[split] = cxrkit.compute_features(model, dataset, config, split)
+        cxrkit.train_head(model, dataset, config, features, run)
+        stages.save_frozen(model, run, features)
+
+# %% [markdown]
+# ## Read the curve
+#
+# *Predict before you look:* will the training loss be below or above the validation loss, and why might it be either?
+
+# %%
+history = run.read_history()
+frozen = history[history["phase"] == "frozen"]
+plots.learning_curves(frozen, phantom=config.is_phantom)
+plt.show()
+print(plots.read_learning_curves(frozen))
+
+# %% [markdown]
+# Three things push the two apart. Dropout makes training harder than validation. The training loss is an average *while* the head was still learning. And the training loss weighs both
+# classes alike, while the validation loss counts films as they come.
+#
+# The head kept is the one of the epoch with the best **validation AUC**, not the last one, and not the one with the lowest training loss.
+
+# %%
+val = run.read_predictions("frozen", "val")
+block = evaluation.evaluate(val["label"], val["probability"], groups=val.get("patient"), bootstrap=config.bootstrap, seed=seed)
+low, high = block["intervals"]["auc"]
+print(f"Frozen phase, {block['n']} validation films{' (phantom)' if config.is_phantom else ''}: AUC {block['auc']:.3f} (95 % interval {low:.3f} to {high:.3f}).")
+if run.has("baseline"):
+    base = run.read_predictions("baseline", "val")
+    block = evaluation.evaluate(base["label"], base["probability"], groups=base.get("patient"), bootstrap=config.bootstrap, seed=seed)
+    low, high = block["intervals"]["auc"]
+    print(f"Pixel baseline, the same films: AUC {block['auc']:.3f} ({low:.3f} to {high:.3f}).")
+else:
+    print("The pixel baseline is made in notebook 01; run it to compare.")
+
+# %% [markdown]
+# Did transfer beat the pixels? Compare the **intervals**, not only the two numbers. Where they overlap widely, these films cannot tell the two systems apart.
+
+# %% [markdown]
+# ## Check yourself
+#
+# In the textbook loop, how many times in all does the backbone look at a film, with 4,000 training films and 10 epochs?
+
+# %%
+from cxrkit.checks import check
+
+answer = None
+passed = check("02.1", answer, films=4000, epochs=10)
+
+# %% [markdown]
+# ## What to remember
+#
+# - Frozen means: nothing in the backbone moves. What does not move needs to be computed once.
+# - Know what your network expects. A wrong pixel range fails silently.
+# - The best epoch is chosen on patients that were not trained on.
+# - Compare intervals.
+#
+# **Where next:** [03_fine_tuning](03_fine_tuning.ipynb).
+#
+# Films (where real ones are used): Kermany, Zhang and Goldbaum 2018, Mendeley Data, doi:10.17632/rscbjbr9sj.2, CC BY 4.0.

@@ -1,0 +1,199 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 03 · Fine-tuning: the backbone learns too
+#
+# **What you will be able to do after this notebook**
+#
+# - say why fine-tuning starts from a trained head and with small steps;
+# - choose augmentation that is right for chest films, and reject one that is not;
+# - keep batch normalisation from forgetting, and stop at the right epoch;
+# - interrupt training and go on without losing more than one epoch.
+#
+# **Minutes:** MINUTES_03
+
+# %%
+# On Colab this installs the kit and nothing else; anywhere else it does nothing.
+import os
+KIT = os.environ.get("CXRKIT_SOURCE", "git+https://github.com/cxrkit/cxrkit")
+if "COLAB_RELEASE_TAG" in os.environ:
+    # %pip install --quiet "{KIT}"
+
+# %% tags=["parameters"]
+profile: str = "auto"  # demo, laptop, paper, or auto: the largest that this machine has everything for
+data: str = ""  # folder, zip or npz with films; empty: where `cxrkit data get` puts them
+weights: str = ""  # imagenet, phantom, none or a file; empty: the profile's
+out: str = ""  # run folder; empty: runs/<profile>
+seed: int = 0  # of the validation split and of training
+drive: bool = False  # on Colab: keep the run in your Google Drive
+fine_tune_epochs: int = 0  # epochs at most; 0: the profile's
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+import cxrkit
+from cxrkit import batches, evaluation, plots, stages, training
+from cxrkit import model as networks
+
+if drive and "COLAB_RELEASE_TAG" in os.environ:
+    from google.colab import drive as google_drive
+    google_drive.mount("/content/drive")
+    os.environ["CXRKIT_RUNS"] = "/content/drive/MyDrive/cxrkit"
+config = cxrkit.configure(profile, data=data, weights=weights, out=out, seed=seed, fine_tune_epochs=fine_tune_epochs or None)
+dataset = cxrkit.load_dataset(config)
+run = cxrkit.open_run(config, dataset)
+if config.is_phantom:
+    print("PHANTOM films: computed chests. Whatever is measured below says nothing about patients.")
+
+# %% [markdown]
+# ## Start from the frozen phase
+#
+# Why not train everything from the first step? At the start the head is random, and its errors send large, meaningless corrections down into the backbone.
+# First the head learns; then both move together, gently.
+
+# %%
+stages.ensure(run, "frozen")
+model = stages.make_frozen(run)
+val_before = run.read_predictions("frozen", "val")
+block = evaluation.evaluate(val_before["label"], val_before["probability"], groups=val_before.get("patient"), bootstrap=config.bootstrap, seed=seed)
+print(f"After the frozen phase: validation AUC {block['auc']:.3f} ({block['intervals']['auc'][0]:.3f} to {block['intervals']['auc'][1]:.3f}){', phantom' if config.is_phantom else ''}.")
+
+# %% [markdown]
+# ## Augmentation: which changes leave the diagnosis alone?
+#
+# An augmented view shows the same child as another technician might have taken the film. *For each of these, predict: would a radiologist's answer stay the same?*
+#
+# | change | used here? | why |
+# | --- | --- | --- |
+# | rotate by a few degrees | yes | children do not lie straight |
+# | crop a part, resize | yes | films are collimated differently; the network cannot lean on the borders |
+# | brighter, harder, softer | yes | exposure and printing differ between hospitals |
+# | upside down | never | no chest film is read that way; it only wastes training |
+# | mirrored | off | a mirror puts the heart on the right: a rare, real finding (dextrocardia), and a lie about this child |
+
+# %%
+film = np.asarray(dataset.images[dataset.index("train")[1]])
+views = [batches.plain_view(film, config.image_size)]
+views += [batches.augmented_view(film, config, np.random.default_rng([seed, k])) for k in range(5)]
+titles = ["plain"] + ["augmented"] * 5
+plots.film_grid(views, titles, columns=6, phantom=config.is_phantom, title="One film, six views")
+plt.show()
+print(f"The same film plain and in five random views: crops of at least {config.crop_area:.0%} of its area, up to {config.rotation:g}° turned, "
+      f"contrast ± {config.contrast:.0%}, brightness ± {config.brightness:.0%} of the range.")
+
+# %% [markdown]
+# Strong crops matter most on this data set. Validation films come from the same years and machines as the training films; the test films partly do not.
+# A network that is forced to look at parts of lungs depends less on how the whole film was framed and printed.
+
+# %% [markdown]
+# ## Small steps, warmed up, cooled down
+#
+# The learning rate starts near 0 (*warm-up*: the optimiser first learns how large the gradients are), rises to its peak, then falls along a cosine to 0, so that training ends at rest.
+#
+# *Predict:* where on this curve would one batch do the most damage to the borrowed weights?
+
+# %%
+steps = -(-len(dataset.index("train")) // config.batch_size)
+rate = training.learning_rate_schedule(config, steps)
+at = np.arange(config.fine_tune_epochs * steps)
+figure, axis = plt.subplots(figsize=(6, 2.8), layout="constrained")
+axis.plot(at / steps, [float(rate(int(step))) for step in at])
+axis.set(xlabel="epoch", ylabel="learning rate", title="Warm-up and cosine decay")
+plt.show()
+print(f"From {float(rate(0)):.1e} up to {config.fine_tune_learning_rate:.1e} within {config.warmup_epochs:g} epochs, then down to {float(rate(int(at[-1]))):.1e}.")
+
+# %% [markdown]
+# ## The trap of batch normalisation
+#
+# The backbone holds running means and variances of what it saw when it was pretrained. If fine-tuning updates them with small batches of films, the borrowed layers meet
+# numbers they were not trained for. So the statistics **stay** as they are: *inference mode*.
+#
+# *A common misconception:* `backbone(x, training=False)` looks as if it did that. In the Keras that ran this course a model inside a model is handed
+# `training=True` by `fit` all the same. Setting the batch-normalisation layers to `trainable = False` does hold. Count them:
+
+# %%
+learning = networks.unfreeze(model, config.unfreeze)
+layers = [layer for layer in networks.backbone_of(model).layers if layer.weights]
+counts = pd.DataFrame({"kind of layer": [type(layer).__name__ for layer in layers], "learns": [bool(layer.trainable) for layer in layers]})
+print(f"{learning:,} weights learn now.")
+counts.value_counts().reset_index(name="layers").style.hide(axis="index")
+
+# %% [markdown]
+# ## Fine-tune
+#
+# After each epoch the validation patients are scored. If their AUC has not improved for `patience` epochs, training stops; the best epoch is kept.
+#
+# Interrupt it (the ■ button) whenever you like, or let the power fail: run the cell again and it goes on from the last whole epoch, as if nothing had happened.
+
+# %%
+if run.is_current("fine_tuned"):
+    print(f"Fine-tuning was run here before ({run.manifest['stages']['fine_tuned']['seconds']:.0f} s then); its model and history are used.")
+else:
+    print(f"Up to {config.fine_tune_epochs} epochs on {len(dataset.index('train'))} films, {stages.expected(config, 'fine_tuned')}.")
+    with run.stage("fine_tuned"):
+        cxrkit.fine_tune(model, dataset, config, run)
+        stages.save_fine_tuned(model, run)
+
+# %% [markdown]
+# ## Both phases in one picture
+#
+# *Predict before you look:* at the dotted line the backbone starts to learn. Which of the curves will jump, and which way?
+
+# %%
+history = run.read_history()
+plots.learning_curves(history, phantom=config.is_phantom)
+plt.show()
+print(plots.read_learning_curves(history))
+
+# %%
+history[history["phase"] == "fine_tuned"].drop(columns="phase").style.format(precision=4).hide(axis="index")
+
+# %% [markdown]
+# Read three signs. **Training better than validation, and parting:** the network memorises films. **Both still rising at the end:** more epochs would have helped.
+# **Validation jagged:** few validation films; a difference of one film is not progress.
+#
+# The training curve is drawn on *augmented* films, which are harder. That is why it may lie below validation without anything being wrong.
+
+# %%
+val = run.read_predictions("fine_tuned", "val")
+after = evaluation.evaluate(val["label"], val["probability"], groups=val.get("patient"), bootstrap=config.bootstrap, seed=seed)
+for name, b in (("frozen", block), ("fine-tuned", after)):
+    print(f"{name:11} validation AUC {b['auc']:.4f} ({b['intervals']['auc'][0]:.4f} to {b['intervals']['auc'][1]:.4f}), accuracy at 0.5 {b['at_half']['accuracy']:.1%}")
+
+# %% [markdown]
+# Does a validation AUC this close to 1 mean that the problem is solved? Write down the accuracy that you expect on the **test** split. Notebook 04 will compare.
+
+# %% [markdown]
+# ## Check yourself
+#
+# Which fine-tuning epoch was kept? Answer from the table above.
+
+# %%
+from cxrkit.checks import check
+
+answer = None
+passed = check("03.1", answer, history=history)
+
+# %% [markdown]
+# ## What to remember
+#
+# - Head first, then everything, with a learning rate that is small, warmed up and cooled down.
+# - Augment with what could have happened at the X-ray machine, and with nothing else.
+# - Batch-normalisation statistics stay frozen; make sure that they really do.
+# - The validation patients choose the epoch. That makes validation a little optimistic: it has been looked at many times.
+#
+# **Where next:** [04_evaluation](04_evaluation.ipynb).
+#
+# Films (where real ones are used): Kermany, Zhang and Goldbaum 2018, Mendeley Data, doi:10.17632/rscbjbr9sj.2, CC BY 4.0.

@@ -1,0 +1,248 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 04 · Lock the threshold, then open the test split
+#
+# **What you will be able to do after this notebook**
+#
+# - turn a probability into a decision by a rule that you can defend;
+# - read a confusion matrix as children, not as percentages;
+# - put an interval on every number, and a baseline beside it;
+# - explain why a model that is nearly perfect in validation falls on the test split.
+#
+# **Minutes:** MINUTES_04
+
+# %%
+# On Colab this installs the kit and nothing else; anywhere else it does nothing.
+import os
+KIT = os.environ.get("CXRKIT_SOURCE", "git+https://github.com/cxrkit/cxrkit")
+if "COLAB_RELEASE_TAG" in os.environ:
+    # %pip install --quiet "{KIT}"
+
+# %% tags=["parameters"]
+profile: str = "auto"  # demo, laptop, paper, or auto: the largest that this machine has everything for
+data: str = ""  # folder, zip or npz with films; empty: where `cxrkit data get` puts them
+weights: str = ""  # imagenet, phantom, none or a file; empty: the profile's
+out: str = ""  # run folder; empty: runs/<profile>
+seed: int = 0  # of the validation split and of training
+drive: bool = False  # on Colab: keep the run in your Google Drive
+threshold_rule: str = ""  # sensitivity, half, youden or cost; empty: the profile's (sensitivity)
+target_sensitivity: float = 0.0  # what the rule `sensitivity` must reach on validation; 0: the profile's (0.95)
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+import cxrkit
+from cxrkit import evaluation, plots, results, stages, widgets
+
+if drive and "COLAB_RELEASE_TAG" in os.environ:
+    from google.colab import drive as google_drive
+    google_drive.mount("/content/drive")
+    os.environ["CXRKIT_RUNS"] = "/content/drive/MyDrive/cxrkit"
+config = cxrkit.configure(profile, data=data, weights=weights, out=out, seed=seed, threshold_rule=threshold_rule,
+                          target_sensitivity=target_sensitivity or None)
+dataset = cxrkit.load_dataset(config)
+run = cxrkit.open_run(config, dataset)
+phantom = config.is_phantom
+if phantom:
+    print("PHANTOM films: computed chests. Whatever is measured below says nothing about patients.")
+
+# %% [markdown]
+# If an earlier stage is missing from this run, it is made now; otherwise this notebook needs no TensorFlow.
+
+# %%
+stages.ensure(run, "baseline", "frozen", "fine_tuned")
+names = {"baseline": "pixel baseline", "frozen": "frozen", "fine_tuned": "fine-tuned"}
+val = run.read_predictions("fine_tuned", "val")
+
+# %% [markdown]
+# ## From probability to decision
+#
+# The network gives each film a probability. A clinic needs a decision. Between the two stands one number, the **threshold**: films at or above it are called pneumonia.
+#
+# Two ways to be wrong, and they do not cost the same. A **false negative** sends an ill child home. A **false positive** calls a healthy one in for another look. The paper says it plainly:
+# false negatives come first.
+#
+# *Predict:* if you lower the threshold, what happens to sensitivity (ill children found)? And to specificity (healthy children left in peace)?
+
+# %%
+figure = plots.threshold_panel(val["label"], val["probability"], 0.5, phantom=phantom, split="validation")
+plt.show()
+print(plots.read_threshold_panel(val["label"], val["probability"], 0.5))
+
+# %% [markdown]
+# Move the slider and watch the two counts trade places. (Without a running kernel the slider stands still; the figure above shows it at 0.5.)
+
+# %%
+widgets.threshold_slider(val["label"], val["probability"], start=0.5)
+
+# %% [markdown]
+# ## Four rules
+#
+# - **sensitivity**: among thresholds that find at least 95 % of the ill, the one that leaves most healthy children in peace; of equals, the lowest.
+# - **half**: 0.5, because it is there.
+# - **youden**: the greatest sensitivity + specificity.
+# - **cost**: a missed pneumonia counts as ten false alarms.
+#
+# Each is applied to the *validation* patients only.
+
+# %%
+rows = {}
+for rule in ("sensitivity", "half", "youden", "cost"):
+    chosen = evaluation.choose_threshold(val["label"], val["probability"], rule, target_sensitivity=config.target_sensitivity)
+    table = evaluation.at_threshold(val["label"], val["probability"], chosen)
+    counts = table["confusion"]
+    rows[rule] = {"threshold": f"{chosen:.3f}", "sensitivity": f"{table['recall']:.1%}", "specificity": f"{table['specificity']:.1%}",
+                  "missed": counts["fn"], "false alarms": counts["fp"]}
+pd.DataFrame.from_dict(rows, orient="index").rename_axis("rule, on validation films")
+
+# %% [markdown]
+# ## Are the probabilities honest?
+#
+# Of the films given 80 %, do 80 % show pneumonia? A model whose points lie on the diagonal is **calibrated**. Ranking (AUC) and calibration are two things: a model can rank perfectly and still overstate.
+
+# %%
+systems = {"fine-tuned": (val["label"], val["probability"])}
+plots.calibration_curve(systems, phantom=phantom, split="validation")
+plt.show()
+print(plots.read_calibration_curve(systems))
+
+# %% [markdown]
+# ## Lock
+#
+# From here on there is no way back. The rule and its threshold are written into the run folder, *before* a test film has been scored. A restart does not undo it, and another rule for the same model is refused:
+# choosing again after the test split has been seen would make its number worthless.
+
+# %%
+value = evaluation.choose_threshold(val["label"], val["probability"], config.threshold_rule, target_sensitivity=config.target_sensitivity)
+lock = run.lock_threshold(config.threshold_rule, value, config.target_sensitivity)
+print(f"Locked: {lock['value']:.4f} by the rule '{lock['rule']}'. Models of this run folder that have met the test split: {lock['looks']}.")
+
+# %% [markdown]
+# ## Reveal
+#
+# Take out your notes: the baseline's AUC that you wrote down in notebook 01, and the accuracy that you expected in notebook 03.
+#
+# Baseline, frozen and fine-tuned are opened together, each at 0.5 and at the threshold that the same rule gives it on validation.
+
+# %%
+on_val = results.score_systems(run, lock["rule"], lock["target_sensitivity"], "val")
+on_test = results.score_systems(run, lock["rule"], lock["target_sensitivity"], "test")
+metrics = results.write_metrics(run, on_val, on_test)
+fall = pd.DataFrame({
+    names[s]: {"validation AUC": f"{on_val[s]['auc']:.3f}", "test AUC": f"{on_test[s]['auc']:.3f}",
+            "validation accuracy at 0.5": f"{on_val[s]['at_half']['accuracy']:.1%}", "test accuracy at 0.5": f"{on_test[s]['at_half']['accuracy']:.1%}",
+            "validation specificity, locked": f"{on_val[s]['at_locked']['specificity']:.1%}", "test specificity, locked": f"{on_test[s]['at_locked']['specificity']:.1%}"}
+    for s in on_test}).T
+fall.rename_axis("phantom films" if phantom else "films")
+
+# %% [markdown]
+# Compare validation and test in each row. On the real data nearly every system falls, and mostly in **specificity**: normal test films are called ill. The test films come from a somewhat
+# different mix of patients and film processing than the films that the network and the threshold were fitted on. This is **distribution shift**; validation cannot see it, because validation was cut from the training films.
+#
+# On phantom films train and test come from the same generator, so there is no such shift to see.
+#
+# ## The table, beside the paper's
+
+# %%
+table = evaluation.comparison_table({names[s] + (" (phantom)" if phantom else ""): on_test[s] for s in on_test} | {"the paper (real films)": evaluation.PAPER})
+table
+
+# %%
+print(evaluation.reading(on_test["fine_tuned"], phantom=phantom))
+low, high = on_test["fine_tuned"]["intervals"]["auc"]
+print(f"Fine-tuned test AUC {on_test['fine_tuned']['auc']:.3f}, 95 % interval {low:.3f} to {high:.3f}, by patients{' (phantom)' if phantom else ''}.")
+
+# %% [markdown]
+# How to read it. Brackets are 95 % intervals: for shares Wilson's, for the AUC from 1,000 draws of *patients* with replacement, because films of one child are not independent.
+# An interval says how much the number would wander with other patients **of the same kind**. It says nothing of another hospital.
+#
+# The paper's row uses its published counts; its AUC interval is our estimate from the counts (≈). Its threshold is not stated.
+#
+# ## Confusion matrices
+
+# %%
+shown = {"fine-tuned": on_test["fine_tuned"]["at_locked"], "the paper (real films)": evaluation.PAPER["at_half"]}
+plots.confusion_matrix(shown, phantom=phantom)
+plt.show()
+print(plots.read_confusion_matrix(shown))
+
+# %% [markdown]
+# ## ROC curves
+#
+# The curve shows every threshold at once; the cross is the one point that the paper reports. *Does your curve pass above it, below it, or through it? And the baseline's?*
+
+# %%
+curves = {}
+for stage in on_test:
+    predictions = run.read_predictions(stage, "test")
+    curves[names[stage]] = (predictions["label"], predictions["probability"])
+plots.roc_curves(curves, evaluation.PAPER["at_half"], phantom=phantom)
+plt.show()
+print(plots.read_roc_curves(curves, evaluation.PAPER["at_half"]))
+
+# %% [markdown]
+# ## Look at the mistakes
+#
+# Numbers hide films. These are the worst: pneumonias that the network was most sure were normal, then healthy chests that it was most sure were ill, then the right calls that were closest to going wrong.
+
+# %%
+test = run.read_predictions("fine_tuned", "test")
+plots.prediction_gallery(dataset, test, lock["value"], phantom=phantom)
+plt.show()
+print(plots.read_prediction_gallery(test, lock["value"]))
+
+# %% [markdown]
+# Look for a pattern: are the missed ones faint, of one subtype, cropped, over-exposed? A pattern is a hypothesis, not yet a finding: it was found by looking at the test split, and can only be confirmed on other films.
+
+# %%
+if "subtype" in test:
+    ill = test[test["label"] == 1]
+    found = (ill["probability"] >= lock["value"]).groupby(ill["subtype"]).agg(["sum", "count"])
+    for subtype, (hits, n) in found.iterrows():
+        low, high = evaluation.wilson(hits, n)
+        print(f"{subtype}: {hits} of {n} found, sensitivity {hits / n:.1%} (95 % interval {low:.1%} to {high:.1%}){', phantom' if phantom else ''}")
+
+# %% [markdown]
+# ## What this result does not say
+#
+# - The films are of children of one hospital. Nothing follows for adults, other machines or other diseases.
+# - Normal or pneumonia is an easier question than "what is wrong with this child?".
+# - The labels are readers' opinions; no model can be better than they are right.
+# - One training run is one draw. Another seed gives another number: on this data set single runs differ by about one to three points of accuracy.
+#
+# ## Check yourself
+#
+# In a village 5 % of the children who are X-rayed have pneumonia. The network finds 95 % of the ill and leaves 80 % of the healthy in peace.
+# Of the children that it flags, what share is ill?
+
+# %%
+from cxrkit.checks import check
+
+answer = None  # a share such as 0.5
+passed = check("04.1", answer, sensitivity=0.95, specificity=0.80, prevalence=0.05, test_precision=on_test["fine_tuned"]["at_locked"]["precision"])
+
+# %% [markdown]
+# ## What to remember
+#
+# - Choose the threshold on validation, write it down, then look, once.
+# - Count children: how many are sent home, how many are called in.
+# - Every number has an interval and a baseline, or it has no meaning.
+# - Near-perfect validation is a question, not an answer: *how do the films differ where this will be used?*
+#
+# **Where next:** the run folder holds `metrics.json`, all predictions and the model; `cxrkit run` makes the same as one report. Try another seed, and see how far your own number wanders.
+#
+# Films (where real ones are used): Kermany, Zhang and Goldbaum 2018, Mendeley Data, doi:10.17632/rscbjbr9sj.2, CC BY 4.0.
+# The paper: J. Lee, G. Pratheepan, M. F. F. Teixeira, *Advancing Pulmonary Health Diagnostics*, Centennial College, 2024.
