@@ -7,6 +7,7 @@ both are refused.
 import ast
 import dataclasses
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -141,11 +142,14 @@ def own_kernel_manager():
     class OwnPythonKernelManager(AsyncKernelManager):
         @property
         def kernel_spec(self):
-            # ipykernel tells of its unencrypted loopback connection at each start, and of its own shutdown when interrupted.
-            argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=CRITICAL"]
             # A backend from the user's shell would keep the figures out of the notebook.
-            inline = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
-            return KernelSpec(argv=argv, env=inline, display_name="Python 3", language="python", name="python3")
+            return KernelSpec(
+                argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"], name="python3", language="python",
+                display_name="Python 3", env={"MPLBACKEND": "module://matplotlib_inline.backend_inline"})
+
+        async def start_kernel(self, **options):
+            # What a cell prints goes into the notebook; the rest is start-up talk of ipykernel and TensorFlow.
+            await super().start_kernel(**{"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL} | options)
 
     return OwnPythonKernelManager
 

@@ -164,10 +164,12 @@ def test_kernel_is_this_python_whatever_jupyter_knows(folder, tmp_path, monkeypa
     spec.mkdir(parents=True)
     (spec / "kernel.json").write_text(json.dumps({"argv": ["/bin/false"], "display_name": "wrong", "language": "python"}))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
-    write_notebook(folder / "00_start.ipynb", "import sys; print(sys.executable)")
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    write_notebook(folder / "00_start.ipynb", "import sys; print(sys.executable)", "import matplotlib.pyplot as plt; plt.plot([1, 2]); plt.show()")
     result = run_course(["00"], profile="demo", out=tmp_path / "run", folder=folder)
     assert result.ok, result.outcomes[0].note
     assert printed(result.outcomes[0].path).strip() == sys.executable
+    assert "image/png" in nbformat.read(result.outcomes[0].path, as_version=4).cells[-1].outputs[-1].data, "figures are drawn into the notebook"
     assert own_kernel_manager()(kernel_name="python3").kernel_spec.argv[0] == sys.executable
 
 
