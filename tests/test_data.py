@@ -1,6 +1,7 @@
 """Loading, the store of decoded films, patients and the validation split."""
 
 import hashlib
+import os
 import subprocess
 import sys
 import warnings
@@ -13,6 +14,7 @@ from PIL import Image
 
 from cxrkit.config import configure
 from cxrkit.data import check_path, grouped_split, load_dataset, naive_key, patient_key
+from cxrkit.data.chestxray2017 import Films
 from cxrkit.data.dataset import TABLE_COLUMNS
 from cxrkit.data.images import decode
 from cxrkit.data.splits import add_patients, split_groups
@@ -156,6 +158,34 @@ def test_films_are_decoded_once_and_again_when_one_changes(tmp_path):
     changed = load_dataset(config_of(folder))
     assert changed.fingerprint != first.fingerprint and len(entries(tmp_path)) == 2
     assert load_dataset(config_of(folder, stored_size=40)).images.shape == (24, 40, 40)
+
+
+def settle(folder):
+    """Set the files' times back by a minute: a file of this very second is never trusted."""
+    for path in folder.rglob("*.jpeg"):
+        os.utime(path, (path.stat().st_atime, path.stat().st_mtime - 60))
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["folder", "zip"])
+def test_films_that_rest_are_not_opened_again(tmp_path, packed, monkeypatch):
+    source = write_folder(tmp_path / "films")
+    settle(source)
+    if packed:
+        source = write_zip(tmp_path / "films.zip", film_files())
+        os.utime(source, (0, 1_700_000_000))
+    opened = []
+    read = Films.read
+    monkeypatch.setattr(Films, "read", lambda self, film: opened.append(film.path) or read(self, film))
+    first = load_dataset(config_of(source))
+    assert len(opened) == 48  # to hash and to decode
+    assert load_dataset(config_of(source)).fingerprint == first.fingerprint and len(opened) == 48
+    if not packed:  # another film of the same length, with the old time put back
+        film = source / "train/NORMAL/IM-0117-0001.jpeg"
+        before = film.stat()
+        film.write_bytes(film.read_bytes()[::-1])
+        os.utime(film, ns=(before.st_atime_ns, before.st_mtime_ns))
+        with pytest.raises(CxrkitError, match="IM-0117-0001.jpeg"):
+            load_dataset(config_of(source))
 
 
 def cut(path):

@@ -11,6 +11,7 @@ import dataclasses
 import errno
 import os
 import stat
+import time
 import unicodedata
 import zipfile
 from pathlib import Path, PurePosixPath
@@ -70,6 +71,22 @@ class Films:
     def read(self, film: Film) -> bytes:
         """Return the file's bytes; raises BadImage where it cannot be read. Threads may call it at the same time."""
         return self._read_member(film.member) if self.zip else _read_file(film.member)
+
+    def state(self) -> str | None:
+        """Return what the file system says of every film (size, times), or None where it cannot tell a change for certain.
+
+        Times are too coarse for a file that was written in the last seconds: it might change again within the same tick.
+        """
+        files = [self.location] if self.zip else [film.member for film in self.films]
+        lines = [str(self.location.resolve())]
+        try:
+            for film, status in zip(files, map(os.stat, files)):
+                if not stat.S_ISREG(status.st_mode) or time.time_ns() - status.st_mtime_ns < 3e9:
+                    return None
+                lines.append(f"{film} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}")
+        except OSError:
+            return None
+        return "\n".join(lines)
 
     def _read_member(self, member):
         if member.file_size > MAX_BYTES:

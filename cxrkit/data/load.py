@@ -16,7 +16,7 @@ from . import pneumoniamnist, splits
 from .chestxray2017 import GET, Films
 from .dataset import TABLE_COLUMNS, Dataset
 from .images import BadImage, decode
-from .store import content_key, in_threads, open_store
+from .store import content_key, in_threads, open_store, remembered
 
 
 def load_dataset(config: Config, progress: bool = True) -> Dataset:
@@ -31,8 +31,9 @@ def load_dataset(config: Config, progress: bool = True) -> Dataset:
     Returns
     -------
     Dataset. `images` uint8 [n, stored_size, stored_size], squashed to a square, memory-mapped from a store keyed by content:
-    the second call with the same films takes a second. Rows are sorted by path. Validation is cut from the training films
-    by `grouped_split`, except for PneumoniaMNIST, which brings its own. Files left out by `skip_bad` are in `skipped`.
+    the second call with the same films opens none of them (it trusts their sizes and times). Rows are sorted by path.
+    Validation is cut from the training films by `grouped_split`, except for PneumoniaMNIST, which brings its own. Files left
+    out by `skip_bad` are in `skipped`.
 
     Raises
     ------
@@ -66,7 +67,8 @@ def _load_films(config, progress):
             raise bad_files(source.refused, location)
         table = pd.DataFrame({"split": [film.split for film in films], "label": [film.label for film in films]})
         _check_classes(table, location, source.refused)
-        hashes = in_threads("Reading films", films, lambda film: _hash(source, film), progress)
+        hashes = remembered(
+            source.state(), lambda: in_threads("Reading films", films, lambda film: _hash(source, film), progress))
         key = content_key((f"{film.path} {sha256 or problem}" for film, (sha256, problem) in zip(films, hashes)), size)
 
         def fill(images):
