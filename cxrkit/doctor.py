@@ -77,7 +77,12 @@ def _packages():
     from packaging.requirements import Requirement  # comes with matplotlib
 
     lists = {extra: [] for extra in ("", "lab", "course", "dev")}
-    for line in importlib.metadata.requires("cxrkit") or ():
+    try:
+        required = importlib.metadata.requires("cxrkit")
+    except importlib.metadata.PackageNotFoundError:
+        yield _row("packages", "cxrkit", "runs from its folder, not installed", MISSING, "pip install -e .   (in the course's folder)")
+        return
+    for line in required:
         extra = re.search(r"extra == ['\"](\w+)['\"]", line)
         lists.get(extra[1] if extra else "", []).append(Requirement(line))
     seen = {"cxrkit"}

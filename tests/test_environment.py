@@ -28,7 +28,9 @@ def test_conda_environment_has_the_same_packages():
     yaml = pytest.importorskip("yaml")
     project, wanted = _wanted()
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
-    listed = dict(re.fullmatch(r"([\w-]+)(?: >=([\d.]+\S*))?", line).groups() for line in environment["dependencies"])
+    *lines, kit = environment["dependencies"]
+    assert kit == {"pip": ["-e ."]}, "pip installs the checkout and nothing else"
+    listed = dict(re.fullmatch(r"([\w-]+)(?: >=([\d.]+\S*))?", line).groups() for line in lines)
     assert listed.pop("python") == project["requires-python"].removeprefix(">=")
     assert listed.pop("pip", None) is None
     assert listed == wanted
