@@ -28,10 +28,10 @@ install: .venv/.installed
 .venv/.installed:
 	@$(PYTHON) -c "" 2>/dev/null || { echo "'$(PYTHON)' does not run. Name a Python 3.11, 3.12 or 3.13: make install PYTHON=python3.12" >&2; exit 2; }
 	@$(PYTHON) -c "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))" || { echo "cxrkit needs Python 3.11, 3.12 or 3.13; '$(PYTHON)' is $$($(PYTHON) -V 2>&1). Name another: make install PYTHON=python3.12" >&2; exit 2; }
-	@$(PYTHON) -c "import venv, ensurepip" 2>/dev/null || { echo "This Python has no venv module. On Debian or Ubuntu: sudo apt install python3-venv" >&2; exit 2; }
-	@echo "Installing into .venv (about 2 GB with TensorFlow; minutes, once) ..."
+	@$(PYTHON) -c "import venv, ensurepip" 2>/dev/null || { echo "'$(PYTHON)' has no venv module. On Debian or Ubuntu: sudo apt install python3-venv" >&2; exit 2; }
+	@echo "Installing into .venv (about 3 GB with TensorFlow; minutes, once) ..."
 	@rm -f .venv/.installed
-	@$(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv .venv || { echo "No virtual environment could be made with '$(PYTHON)'. On Debian or Ubuntu: sudo apt install python3-venv; or remove .venv and try again" >&2; exit 2; }
 	@$(IN_VENV) -m pip install --quiet --disable-pip-version-check -e ".[dev]"
 	@echo "$(STAMP)" > .venv/.installed
 	@echo "Installed. Next: make course, or make lab"
