@@ -6,10 +6,10 @@ Everything random here is a function of (seed, epoch, film), so a run that was i
 import concurrent.futures
 import os
 
-import keras
 import numpy as np
 from PIL import Image
 
+from .backend import keras
 from .config import Config
 from .model import check_pixel_range
 

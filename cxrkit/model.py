@@ -3,18 +3,16 @@
 Only `model`, `batches` and `training` need Keras, and they use nothing that belongs to one backend alone.
 """
 
-import os
 import warnings
+import weakref
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's greetings are not errors; set it to 0 to see them
+import numpy as np
 
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-
-from . import locate  # noqa: E402
-from .config import BACKBONES, Config  # noqa: E402
-from .errors import CxrkitError  # noqa: E402
+from .backend import keras
+from . import locate
+from .config import BACKBONES, Config
+from .errors import CxrkitError
 
 PHANTOM_WEIGHTS = Path(__file__).parent / "weights" / "efficientnetv2-s_phantom.weights.h5"
 # First layer prefix of the last two stages, which `unfreeze="top"` trains (keras.applications' own layer names).
@@ -75,8 +73,13 @@ def backbone_of(model: keras.Model) -> keras.Model:
 
 
 def feature_extractor(model: keras.Model) -> keras.Model:
-    """Return the frozen half of a model: films [b, s, s, 1] to pooled features [b, width]."""
-    return keras.Model(model.input, model.get_layer("pool").output, name="features")
+    """Return the frozen half of a model: films [b, s, s, 1] to pooled features [b, width]; the same object at each call."""
+    if model not in _extractors:  # a new one would be compiled anew
+        _extractors[model] = keras.Model(model.input, model.get_layer("pool").output, name="features")
+    return _extractors[model]
+
+
+_extractors = weakref.WeakKeyDictionary()
 
 
 def freeze(model: keras.Model) -> None:

@@ -9,16 +9,17 @@ import time
 import zipfile
 from pathlib import Path
 
-import keras
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 from sklearn.metrics import log_loss, roc_auc_score
 
-from .batches import FeatureBatches, FilmBatches, augmented_view, plain_view
+from .backend import keras
+from .batches import FeatureBatches, FilmBatches
 from .config import Config
 from .data.dataset import Dataset
 from .errors import CxrkitError
-from .model import check_pixel_range, feature_extractor, freeze, unfreeze
+from .model import feature_extractor, freeze, unfreeze
 from .progress import Progress
 from .runs import Run, atomic_path
 
@@ -31,27 +32,15 @@ def compute_features(model: keras.Model, dataset: Dataset, config: Config, split
     Returns float32 [views, m, width]: view 0 is the film itself, the others are augmented; rows in table order.
     Introduced in notebook 02. Source of the idea: the cached bottleneck features of Kermany et al. 2018.
     """
-    check_pixel_range(dataset.images)
     extractor = feature_extractor(model)
     rows = dataset.index(split)
     progress = Progress(f"features of {split}", views * len(rows))
-    features, size = [], config.batch_size
+    features = []
     for view in range(views):
-        parts = []
-        for start in range(0, len(rows), size):
-            films = [_view(dataset.images[row], config, view, row) for row in rows[start : start + size]]
-            parts.append(_predict(extractor, np.stack(films)[..., None], size))
-            progress.update(view * len(rows) + start + len(films))
-        features.append(np.concatenate(parts))
-    progress.close(f"{len(rows)} films, {views} view{'s' if views > 1 else ''}")
+        batches = FilmBatches(dataset.images, rows, config, augment=view > 0, epoch=view)
+        features.append(_predict(extractor, batches, callbacks=[_Counted(progress, view * len(rows), config.batch_size)]))
+    progress.close(f"{len(rows)} films, {views} view{'s' if views > 1 else ''},")
     return np.stack(features)
-
-
-def _view(film, config, view, row):
-    film = np.asarray(film)
-    if view == 0:
-        return plain_view(film, config.image_size)
-    return augmented_view(film, config, np.random.default_rng([config.seed, view, 3, int(row)]))
 
 
 def train_head(
@@ -78,10 +67,10 @@ def train_head(
     if features is None:
         part, batches = model, FilmBatches(dataset.images, dataset.index("train"), config, labels["train"])
         plain_val = FilmBatches(dataset.images, dataset.index("val"), config)
-        predict_val = lambda: _predict_batches(model, plain_val)  # noqa: E731
+        predict_val = lambda: _predict(model, plain_val)  # noqa: E731
     else:
         part, batches = head, FeatureBatches(features["train"], labels["train"], config)
-        predict_val = lambda: _predict(head, features["val"][0], 1024)  # noqa: E731
+        predict_val = lambda: _predict(head, features["val"][0])  # noqa: E731
     return _train(part, optimizer, batches, steps, config.head_epochs, predict_val, labels["val"], config, "frozen", run,
                   patience=config.head_epochs)
 
@@ -104,7 +93,7 @@ def fine_tune(model: keras.Model, dataset: Dataset, config: Config, run: Run | N
     schedule = learning_rate_schedule(config, steps)
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay, global_clipnorm=1.0)
     optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
-    return _train(model, optimizer, batches, steps, config.fine_tune_epochs, lambda: _predict_batches(model, val),
+    return _train(model, optimizer, batches, steps, config.fine_tune_epochs, lambda: _predict(model, val),
                   labels["val"], config, "fine_tuned", run, patience=config.patience)
 
 
@@ -125,12 +114,12 @@ def learning_rate_schedule(config: Config, steps: int) -> keras.optimizers.sched
 def predict(model: keras.Model, dataset: Dataset, config: Config, split: str) -> np.ndarray:
     """Return the probability of pneumonia of every film of a split, float64 [m] in table order."""
     films = FilmBatches(dataset.images, dataset.index(split), config)
-    return _probabilities(_predict_batches(model, films))
+    return _probabilities(_predict(model, films))
 
 
 def predict_from_features(model: keras.Model, features: np.ndarray) -> np.ndarray:
     """Return the head's probability of pneumonia, float64 [m], from features float32 [1, m, width] of `compute_features`."""
-    return _probabilities(_predict(model.get_layer("head"), features[0], 1024))
+    return _probabilities(_predict(model.get_layer("head"), features[0]))
 
 
 # --- one loop for both phases ---------------------------------------------------------------------------------------
@@ -209,6 +198,17 @@ def _validate(logits, labels):
     }
 
 
+class _Counted(keras.callbacks.Callback):
+    """Draws the progress line while features are computed."""
+
+    def __init__(self, progress, done, batch_size):
+        super().__init__()
+        self.progress, self.done, self.batch_size = progress, done, batch_size
+
+    def on_predict_batch_end(self, batch, logs=None):
+        self.progress.update(min(self.done + (batch + 1) * self.batch_size, self.progress.total))
+
+
 class _Live(keras.callbacks.Callback):
     """Draws the progress line at each batch."""
 
@@ -262,13 +262,9 @@ def _numbered(stored, prefix):
     return [stored[f"{prefix}_{i}"] for i in range(count)]
 
 
-def _predict(part: keras.Model, inputs: np.ndarray, size: int) -> np.ndarray:
-    return np.asarray(part.predict(inputs, batch_size=size, verbose=0), dtype="float32")
-
-
-def _predict_batches(model, films: FilmBatches) -> np.ndarray:
-    return np.asarray(model.predict(films, verbose=0), dtype="float32")
+def _predict(part: keras.Model, inputs, callbacks=()) -> np.ndarray:
+    return np.asarray(part.predict(inputs, batch_size=None if isinstance(inputs, FilmBatches) else 1024, verbose=0, callbacks=list(callbacks)))
 
 
 def _probabilities(logits: np.ndarray) -> np.ndarray:
-    return 1.0 / (1.0 + np.exp(-np.asarray(logits, dtype="float64").ravel()))
+    return expit(np.asarray(logits, dtype="float64").ravel())

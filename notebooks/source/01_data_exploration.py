@@ -35,6 +35,7 @@ data: str = ""  # folder, zip or npz with films; empty: where `cxrkit data get` 
 weights: str = ""  # imagenet, phantom, none or a file; empty: the profile's
 out: str = ""  # run folder; empty: runs/<profile>
 seed: int = 0  # of the validation split and of training
+skip_bad: bool = False  # leave unreadable films out, on record, instead of stopping
 drive: bool = False  # on Colab: keep the run in your Google Drive
 
 # %%
@@ -50,7 +51,7 @@ if drive and "COLAB_RELEASE_TAG" in os.environ:
     from google.colab import drive as google_drive
     google_drive.mount("/content/drive")
     os.environ["CXRKIT_RUNS"] = "/content/drive/MyDrive/cxrkit"
-config = cxrkit.configure(profile, data=data, weights=weights, out=out, seed=seed)
+config = cxrkit.configure(profile, data=data, weights=weights, out=out, seed=seed, skip_bad=skip_bad)
 dataset = cxrkit.load_dataset(config)
 run = cxrkit.open_run(config, dataset)
 if config.is_phantom:

@@ -35,6 +35,7 @@ data: str = ""  # folder, zip or npz with films; empty: where `cxrkit data get` 
 weights: str = ""  # imagenet, phantom, none or a file; empty: the profile's
 out: str = ""  # run folder; empty: runs/<profile>
 seed: int = 0  # of the validation split and of training
+skip_bad: bool = False  # leave unreadable films out, on record, instead of stopping
 drive: bool = False  # on Colab: keep the run in your Google Drive
 threshold_rule: str = ""  # sensitivity, half, youden or cost; empty: the profile's (sensitivity)
 target_sensitivity: float = 0.0  # what the rule `sensitivity` must reach on validation; 0: the profile's (0.95)
@@ -51,7 +52,7 @@ if drive and "COLAB_RELEASE_TAG" in os.environ:
     from google.colab import drive as google_drive
     google_drive.mount("/content/drive")
     os.environ["CXRKIT_RUNS"] = "/content/drive/MyDrive/cxrkit"
-config = cxrkit.configure(profile, data=data, weights=weights, out=out, seed=seed, threshold_rule=threshold_rule,
+config = cxrkit.configure(profile, data=data, weights=weights, out=out, seed=seed, skip_bad=skip_bad, threshold_rule=threshold_rule,
                           target_sensitivity=target_sensitivity or None)
 dataset = cxrkit.load_dataset(config)
 run = cxrkit.open_run(config, dataset)
@@ -172,6 +173,18 @@ print(f"Fine-tuned test AUC {on_test['fine_tuned']['auc']:.3f}, 95 % interval {l
 # The paper's row uses its published counts; its AUC interval is our estimate from the counts (≈). Its threshold is not stated.
 #
 # ## Confusion matrices
+#
+# First the paper's, in the layout of its table 2. *From these four counts alone, work out its sensitivity (recall) before you look at the table above: 351 of how many?*
+
+# %%
+# NBVAL_CHECK_OUTPUT
+evaluation.confusion_table(evaluation.PAPER["at_half"])
+
+# %% [markdown]
+# Now yours at the locked threshold, in the same layout, and both as pictures.
+
+# %%
+evaluation.confusion_table(on_test["fine_tuned"]["at_locked"]).rename_axis("phantom films" if phantom else "films")
 
 # %%
 shown = {"fine-tuned": on_test["fine_tuned"]["at_locked"], "the paper (real films)": evaluation.PAPER["at_half"]}
