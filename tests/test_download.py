@@ -288,17 +288,17 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(folder)], check=True)
 
 
-@pytest.mark.parametrize("known_size", [True, False])
-def test_a_full_disk_is_one_clear_line(server, small_disk, small_set, monkeypatch, known_size):
-    if not known_size:  # neither the registry nor the server tells: the disk fills while the bytes arrive
+@pytest.mark.parametrize("told_by", ["registry", "server", "nobody"])
+def test_a_full_disk_is_one_clear_line(server, small_disk, small_set, monkeypatch, told_by):
+    if told_by != "registry":
         row = Published("ChestXRay2017.zip", (), None, small_set.checksum)
         monkeypatch.setitem(download.REGISTRY, ("chestxray2017", None), row)
     with pytest.raises(CxrkitError, match=r"No room for ChestXRay2017.zip.* more bytes are needed, [\d,]+ are free") as caught:
-        get(server, "good" if known_size else "good-no-length")
+        get(server, "good-no-length" if told_by == "nobody" else "good")
     assert "CXRKIT_DATA" in str(caught.value) and len(str(caught.value).splitlines()) == 2
     assert not (small_disk / "ChestXRay2017.zip").exists()
-    if known_size:
-        assert not server.requests  # asked before a byte was sent
+    if told_by != "nobody":  # then the disk fills while the bytes arrive
+        assert len(server.requests) == (told_by == "server")
         assert f"{len(BODY):,} more bytes" in str(caught.value)
 
 
