@@ -195,7 +195,8 @@ def _open_zip(path):
             parts = PurePosixPath(name).parts
             if name.startswith("/") or ".." in parts or (parts and parts[0].endswith(":")):
                 raise CxrkitError(
-                    f"{path} holds a member that climbs out of its folder ({name!r}): it is not to be trusted. {again}")
+                    f"{path} holds a member that climbs out of its folder ({name!r}): do not trust it, and do not unpack it. "
+                    "Get the set from its publisher with: cxrkit data get chestxray2017")
             if member.flag_bits & 1:
                 raise CxrkitError(
                     f"{path} is encrypted (member {name!r}). Unpack it with its password and point --data at the folder.")
@@ -227,7 +228,7 @@ def _reason(error, path):
     if isinstance(error, FileNotFoundError):
         return "is a symbolic link to a file that is not there" if os.path.islink(path) else "does not exist"
     if isinstance(error, PermissionError):
-        return "may not be read by this user (permission denied; its owner can run: chmod -R u+rX)"
+        return "may not be read by this user (permission denied; its owner can run chmod -R a+rX on it)"
     return f"cannot be read ({error.strerror or error})"
 
 
