@@ -171,7 +171,7 @@ def _download(name, entry, target, work, addresses, progress):
                     break
     size = f"{entry.bytes:,} bytes, " if entry.bytes else ""
     raise CxrkitError(
-        f"{entry.file} could not be fetched: {'; '.join(failures)}. Try again later, or fetch {entry.addresses[0]}\n"
+        f"{entry.file} could not be fetched: {'; '.join(dict.fromkeys(failures))}. Try again later, or fetch {entry.addresses[0]}\n"
         f"with a browser ({size}{entry.checksum.replace(':', ' ')}), save it as {target} or run: "
         f"cxrkit data get {name} --from FILE")
 
