@@ -157,18 +157,18 @@ def sample_films(rng: np.random.Generator, n: int) -> dict:
 def sample_lesions(rng: np.random.Generator, subtype: np.ndarray) -> dict:
     """Opacities for films of the given subtypes: up to three foci (bacteria) or interstitial texture (virus)."""
     n = len(subtype)
-    severity = rng.uniform(0.25, 1.0, n).astype(np.float32) * (subtype > 0)
+    severity = rng.uniform(0.4, 1.0, n).astype(np.float32) * (subtype > 0)
     side = np.repeat(rng.choice([-1.0, 1.0], (n, 1)), 3, 1)
     side[:, 2] *= -1  # the third focus is on the other side
-    many = np.stack([np.ones(n), rng.random(n) < 0.45, rng.random(n) < 0.25], 1)
+    many = np.stack([np.ones(n), rng.random(n) < 0.55, rng.random(n) < 0.30], 1)
     focus = np.stack([
         side, rng.uniform(0.30, 0.85, (n, 3)), rng.uniform(0.28, 0.88, (n, 3)),
-        rng.uniform(0.14, 0.26, (n, 3)) * (0.75 + 0.5 * severity[:, None]), rng.uniform(0.05, 0.16, (n, 3)),
-        many * (0.35 + 0.60 * severity[:, None]) * (subtype == 1)[:, None],
+        rng.uniform(0.14, 0.26, (n, 3)) * (0.80 + 0.6 * severity[:, None]), rng.uniform(0.05, 0.16, (n, 3)),
+        many * (0.40 + 0.60 * severity[:, None]) * (subtype == 1)[:, None],
     ], -1).astype(np.float32)
     return {
         "severity": severity, "focus": focus, "spread": rng.uniform(0.32, 0.55, n).astype(np.float32),
-        "interstitial": ((0.22 + 0.45 * severity) * (subtype == 2)).astype(np.float32),
+        "interstitial": ((0.35 + 0.60 * severity) * (subtype == 2)).astype(np.float32),
     }
 
 
@@ -211,7 +211,7 @@ def load_phantom(config) -> Dataset:
     of_patient = np.zeros(patient.max() + 1, np.int64)
     of_patient[patient] = [row["subtype"] for row in roster]
     p = {k: v[patient] for k, v in (sample_patients(rng, len(of_patient)) | sample_lesions(rng, of_patient)).items()}
-    fading = rng.uniform(0.75, 1.1, len(roster)).astype(np.float32)  # films of one patient are days apart
+    fading = rng.uniform(0.8, 1.1, len(roster)).astype(np.float32)  # films of one patient are days apart
     p |= {k: p[k] * fading for k in ("severity", "interstitial")}
     p["focus"][..., 5] *= fading[:, None]
     subtype = of_patient[patient]

@@ -233,7 +233,7 @@ def _splat(q, x, y, weight, n, size):
 
 
 def _opacity(p, q, x, y, side, height, half_width, fields, bronchus, size):
-    """Share of the air that inflammation has replaced, 0-1: lobar consolidation or interstitial texture."""
+    """Share of the air that inflammation has replaced (below 0: trapped air on top): lobar consolidation or interstitial texture."""
     a = np.abs(x) / half_width
     coarse, middle, fine = (_field(fields[k][:, 1], size) for k in (COARSE, MIDDLE, FINE))
     lobar = np.zeros_like(a)
@@ -246,8 +246,9 @@ def _opacity(p, q, x, y, side, height, half_width, fields, bronchus, size):
     # Interstitial: thin bright ridges (where a random field crosses zero), thickest around the hila, on both sides
     ridge = np.clip(1 - np.abs(middle) / 0.38, 0, 1) * 0.7 + np.clip(1 - np.abs(fine) / 0.45, 0, 1) * 0.6
     where = np.exp(-(((a - 0.38) / q["spread"]) ** 2) - ((height - 0.55) / (q["spread"] * 0.95)) ** 2)
-    diffuse = q["interstitial"] * where * np.clip(ridge + 0.10 + 0.10 * coarse, 0, 1.2)
-    return np.clip(lobar + diffuse, 0, 0.97)
+    # … with air trapped between them, as in bronchiolitis, so that the lung is hardly brighter on the whole
+    diffuse = q["interstitial"] * where * np.clip(1.2 * ridge - 0.06 + 0.12 * coarse, -0.25, 1.2)
+    return np.clip(lobar + diffuse, -0.2, 0.97)
 
 
 def _gas(q, x, y):
