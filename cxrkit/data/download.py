@@ -169,9 +169,10 @@ def _download(name, entry, target, work, addresses, progress):
                 if not resumed:
                     failures.append(f"{host} sends a file with another checksum")
                     break
+    why = "; ".join(dict.fromkeys(failures))
     size = f"{entry.bytes:,} bytes, " if entry.bytes else ""
     raise CxrkitError(
-        f"{entry.file} could not be fetched: {'; '.join(dict.fromkeys(failures))}. Try again later, or fetch {entry.addresses[0]}\n"
+        f"{entry.file} could not be fetched: {why}. Try again later, or fetch {entry.addresses[0]}\n"
         f"with a browser ({size}{entry.checksum.replace(':', ' ')}), save it as {target} or run: "
         f"cxrkit data get {name} --from FILE")
 
