@@ -219,4 +219,4 @@ def _console():
     from rich.console import Console
 
     # A pipe or a log has no width of its own: 80 columns would fold the tables.
-    return Console() if sys.stdout.isatty() else Console(width=160)
+    return Console() if sys.stdout.isatty() else Console(width=180)
