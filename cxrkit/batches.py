@@ -46,9 +46,9 @@ def _random_crop(shape, least_area, rng):
     """A box (left, top, right, bottom) of `least_area` to 1 of the film, sides between 3:4 and 4:3."""
     height, width = shape
     area = rng.uniform(least_area, 1.0)
-    ratio = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
-    w = width * min(1.0, np.sqrt(area * ratio))
-    h = height * min(1.0, np.sqrt(area / ratio))
+    # Near the whole film only near-square boxes fit inside it.
+    ratio = np.exp(rng.uniform(np.log(max(3 / 4, area)), np.log(min(4 / 3, 1 / area))))
+    w, h = width * np.sqrt(area * ratio), height * np.sqrt(area / ratio)
     left, top = rng.uniform(0, width - w), rng.uniform(0, height - h)
     return (left, top, left + w, top + h)
 

@@ -21,6 +21,9 @@ app.add_typer(data_app, name="data")
 
 def main(arguments=None) -> None:
     """Run the command line. Errors are one or two plain lines on stderr with exit code 2; a traceback only with --debug."""
+    for stream in (sys.stdout, sys.stderr):  # a pipe on Windows may not know "≈"
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     arguments = _pairs([argument for argument in arguments if argument != "--debug"])
@@ -90,6 +93,7 @@ def run(
     data: str = typer.Option("", "--data", metavar="PATH", help="Real images: folder, zip or npz."),
     weights: str = typer.Option("", "--weights", metavar="PATH", help="Weights file; or imagenet, phantom, none."),
     out: str = typer.Option("", "--out", metavar="DIR", help="The run folder. Default: runs/PROFILE in the checkout."),
+    skip_bad: bool = typer.Option(False, "--skip-bad", help="Leave unreadable films out, on record, instead of stopping."),
     seed: int = typer.Option(None, "--seed", metavar="N", help="Another seed, in another run folder."),
     timeout: float = typer.Option(3600, "--timeout", metavar="S", min=1, help="Seconds that one cell may take."),
     list_: bool = typer.Option(False, "--list", help="Print the notebooks' parameters and run nothing."),
@@ -104,6 +108,8 @@ def run(
     for name, equals, _ in pairs:
         if not equals:
             raise CxrkitError(f"-p {name} has no value; write: -p NAME VALUE")
+    if skip_bad:
+        pairs.append(("skip_bad", "=", "true"))
     console = _console()
     try:
         result = course.run_course(
@@ -166,6 +172,8 @@ def data_get(
     backbone: str = typer.Option("efficientnetv2-b0", "--backbone", metavar="NAME", help="imagenet: which network's weights."),
 ):
     """Get the images or weights: checked, resumable, and told how to place them by hand where there is no network."""
+    if name == "imagenet" and (size or from_):
+        raise CxrkitError("imagenet takes --backbone alone. Weights that you have are used where they lie: cxrkit run --weights PATH")
     if name == "imagenet":
         print(_imagenet(backbone))
         return

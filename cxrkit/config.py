@@ -104,6 +104,12 @@ PROFILES = {
         views=2, head_epochs=30, fine_tune_epochs=10, crop_area=0.15, batch_size=32,
     ),
 }
+# Minutes of each notebook on 2 CPU cores, measured; `paper` is meant for a GPU and was not timed on one.
+MINUTES = {
+    "demo": {"00": 0.3, "01": 0.5, "02": 1.5, "03": 2.0, "04": 0.4},
+    "laptop": {"00": 0.3, "01": 0.7, "02": 4.0, "03": 20.0, "04": 0.7},
+    "paper": {},
+}
 PROFILE_NAMES = ("auto", *PROFILES)
 
 
@@ -165,10 +171,15 @@ def _automatic(given) -> str:
     if images and weights:
         print(f"Profile '{candidate}': real images and weights are on this disk, and {'a GPU was found' if gpu else 'there is no GPU'}.")
         return candidate
+    if given.get("data"):
+        raise CxrkitError(
+            f"{given['data']} holds real films, but the ImageNet weights of {PROFILES[candidate]['backbone']} are not on this disk.\n"
+            f"Get them with: cxrkit data get imagenet --backbone {PROFILES[candidate]['backbone']}; or give a file with weights=PATH, or name a profile."
+        )
     missing = " and ".join(n for n, found in (("the real images", images), ("the ImageNet weights", weights)) if not found)
     print(
         f"Profile 'demo' (phantom films, nothing to download), because {missing} are not on this disk.\n"
-        f"To get them: cxrkit data get chestxray2017 (1.2 GB); cxrkit data weights {PROFILES[candidate]['backbone']}"
+        f"To get them: cxrkit data get chestxray2017 (1.2 GB); cxrkit data get imagenet --backbone {PROFILES[candidate]['backbone']}"
     )
     return "demo"
 

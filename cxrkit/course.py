@@ -6,19 +6,13 @@ import os
 import time
 from pathlib import Path
 
-from .config import NAMED_WEIGHTS, Config, configure
+from .config import MINUTES, NAMED_WEIGHTS, Config, configure
 from .errors import CxrkitError, nearest
 from .locate import real_images
 from .notebooks import check_parameters, find_notebooks, first_line, literal, need_papermill, own_kernel_manager, read_parameters
 
 NEEDS = {"03": ("02",), "04": ("02", "03")}  # skipped when one of these fails in the same run
 CELL_TIMEOUT = 3600.0  # seconds
-# Minutes a notebook takes on 2 cores (paper: one current GPU), measured; for the plan that is printed first.
-MINUTES = {
-    "demo": {"00": 0.2, "01": 0.5, "02": 1.0, "03": 2.0, "04": 0.5},
-    "laptop": {"00": 0.2, "01": 3.0, "02": 4.0, "03": 20.0, "04": 1.0},
-    "paper": {"00": 0.5, "01": 5.0, "02": 3.0, "03": 10.0, "04": 1.0},
-}
 _PATHS = ("data", "weights", "out")
 
 
@@ -83,9 +77,10 @@ def run_course(notebooks=(), profile="auto", parameters=None, data=None, weights
     except OSError as problem:
         raise CxrkitError(f"The run folder {config.run_folder} cannot be made ({problem.strerror}). Choose another with --out PATH.") from problem
     minutes = [MINUTES[config.profile].get(path.stem[:2], 0) for path in paths]
+    plan = f"about {_minutes(sum(minutes))} on 2 cores" if sum(minutes) else "minutes with a GPU, hours without"
     console.print(
-        f"{len(paths)} notebook{'s' * (len(paths) > 1)}, profile {config.profile}, about {_minutes(sum(minutes))} on "
-        f"{'a GPU' if config.profile == 'paper' else '2 cores'}, results in {config.run_folder}", highlight=False, soft_wrap=True)
+        f"{len(paths)} notebook{'s' * (len(paths) > 1)}, profile {config.profile}, {plan}, results in {config.run_folder}",
+        highlight=False, soft_wrap=True)
     outcomes, lost = [], set()
     for path, expected in zip(paths, minutes):
         number = path.stem[:2]
@@ -101,9 +96,12 @@ def run_course(notebooks=(), profile="auto", parameters=None, data=None, weights
         console.print(_line(outcome, expected), highlight=False, markup=False, soft_wrap=True)
     report = None
     if (config.run_folder / "metrics.json").is_file():
-        from .report import write_report
+        from .report import is_current, write_report
 
-        report = write_report(config.run_folder)
+        if is_current(config.run_folder):
+            report = write_report(config.run_folder)
+        else:
+            console.print("The results in this folder are of an older model; notebook 04 makes new ones: cxrkit run 04", highlight=False, soft_wrap=True)
     return CourseResult(config, outcomes, report)
 
 

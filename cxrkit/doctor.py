@@ -94,7 +94,7 @@ def _packages():
 
 
 def _package(requirement, extra):
-    group, mend = (f"extra {extra}", f'pip install "cxrkit[{extra}]"') if extra else ("packages", "pip install --upgrade cxrkit")
+    group, mend = (f"extra {extra}", f'pip install "cxrkit[{extra}]"') if extra else ("packages", "make install, or: pip install -e . in the checkout")
     try:
         version = importlib.metadata.version(requirement.name)
     except importlib.metadata.PackageNotFoundError:
@@ -123,9 +123,9 @@ def _places():
 
 
 def _free(folder):
-    while not folder.exists():
+    while not folder.exists() and folder != folder.parent:  # a drive that is not there has no existing parent
         folder = folder.parent
-    return shutil.disk_usage(folder).free
+    return shutil.disk_usage(folder).free if folder.exists() else 0
 
 
 def _automatic_profile():

@@ -1,11 +1,14 @@
 """Where things lie on this machine: caches, real images, weights, a GPU. Looks only; downloads nothing, imports no Keras."""
 
 import os
+import platform
 import shutil
+import subprocess
 from pathlib import Path
 
 import platformdirs
 
+PHANTOM_WEIGHTS = Path(__file__).parent / "weights" / "efficientnetv2-s_phantom.weights.h5"  # bundled
 # What `cxrkit data get` leaves in the data folder, best first.
 REAL_IMAGE_NAMES = ("chest_xray", "ChestXRay2017.zip")
 WEIGHT_FILES = {  # keras.applications' own file names
@@ -50,9 +53,7 @@ def imagenet_weights(backbone: str) -> Path | None:
 
 def has_gpu() -> bool:
     """Say whether an NVIDIA GPU answers, without importing a framework (a second of `nvidia-smi` against six of TensorFlow)."""
-    import subprocess
-
-    if not shutil.which("nvidia-smi"):
+    if platform.system() == "Windows" or not shutil.which("nvidia-smi"):  # TensorFlow uses no GPU on Windows itself
         return False
     try:
         return subprocess.run(["nvidia-smi", "-L"], capture_output=True, timeout=20).stdout.startswith(b"GPU ")

@@ -14,7 +14,6 @@ from . import locate
 from .config import BACKBONES, Config
 from .errors import CxrkitError
 
-PHANTOM_WEIGHTS = Path(__file__).parent / "weights" / "efficientnetv2-s_phantom.weights.h5"
 # First layer prefix of the last two stages, which `unfreeze="top"` trains (keras.applications' own layer names).
 _TOP_STAGES = {"efficientnetv2-s": "block5", "efficientnetv2-m": "block6", "efficientnetv2-l": "block6"}
 
@@ -155,7 +154,7 @@ def _backbone(config: Config) -> keras.Model:
     if config.weights == "phantom":
         if config.backbone != "efficientnetv2-s":
             raise CxrkitError(f"The bundled phantom weights fit efficientnetv2-s, not {config.backbone}. Use weights='none', or that backbone.")
-        weights = PHANTOM_WEIGHTS
+        weights = locate.PHANTOM_WEIGHTS
     if weights is not None:
         _load(backbone, Path(weights).expanduser(), config.backbone)
     return backbone

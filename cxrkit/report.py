@@ -30,6 +30,14 @@ def read_metrics(folder) -> dict:
         raise CxrkitError(f"{path} is damaged ({problem}). Run notebook 04 again: cxrkit run 04") from problem
 
 
+def is_current(folder) -> bool:
+    """Say whether metrics.json was made from the stages that the folder holds now, and not from an older model's."""
+    from .runs import stage_keys
+
+    manifest = json.loads((Path(folder) / "manifest.json").read_text(encoding="utf-8"))
+    return read_metrics(folder).get("models") == stage_keys(manifest)
+
+
 def metrics_table(metrics):
     """Return the test results of baseline, frozen and fine-tuned beside the paper's, as `evaluation.comparison_table` lays them out."""
     from .evaluation import PAPER, comparison_table
@@ -57,7 +65,7 @@ def write_report(folder) -> Path:
     except ImportError as problem:
         raise MissingExtraError("jinja2", "course") from problem
     from .evaluation import reading
-    from .runs import atomic_path
+    from .files import atomic_path
 
     folder = Path(folder)
     metrics = read_metrics(folder)
@@ -136,6 +144,7 @@ def _figures(folder, metrics, phantom):
 
     from . import plots
     from .evaluation import PAPER
+    from .runs import predictions_path
 
     drawn, backend = [], plt.get_backend()
     plt.switch_backend("agg")  # no window, whatever the user's own backend
@@ -146,7 +155,7 @@ def _figures(folder, metrics, phantom):
             drawn.append(_figure("Learning curves", plots.learning_curves(rows, phantom=phantom), plots.read_learning_curves(rows)))
         predictions = {}
         for key, name in NAMES.items():
-            path = folder / ("predictions_test.csv" if key == "fine_tuned" else f"predictions_test_{key}.csv")
+            path = predictions_path(folder, key, "test")
             if path.is_file():
                 table = pd.read_csv(path)
                 predictions[name] = (table["label"].to_numpy(), table["probability"].to_numpy())
@@ -190,7 +199,7 @@ def _export(notebook, page):
         from nbconvert import HTMLExporter
     except ImportError:  # the notebooks themselves remain
         return
-    from .runs import atomic_path
+    from .files import atomic_path
 
     body, _ = HTMLExporter().from_filename(str(notebook))
     # The page is read offline as well, and no other server is told that somebody reads it.

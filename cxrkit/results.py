@@ -1,7 +1,8 @@
 """From the sealed predictions of a run to metrics.json: the same rule for every system, the test split once (notebook 04)."""
 
 from .evaluation import PAPER, choose_threshold, evaluate
-from .runs import STAGES, Run, write_json
+from .files import write_json
+from .runs import STAGES, Run, stage_keys
 
 
 def score_systems(run: Run, rule: str, target_sensitivity: float, split: str) -> dict:
@@ -44,6 +45,7 @@ def write_metrics(run: Run, val: dict, test: dict) -> dict:
         "threshold": {"rule": lock["rule"], "value": lock["value"], "target_sensitivity": lock["target_sensitivity"], "looks": lock["looks"]},
         "test": {"n": final["n"], "auc": final["auc"], **final["at_locked"], "intervals": final["intervals"]},
         "paper": PAPER,
+        "models": stage_keys(run.manifest),
         "seconds": {stage: entry["seconds"] for stage, entry in run.manifest["stages"].items()},
     }
     write_json(run.folder / "metrics.json", metrics)

@@ -1,7 +1,4 @@
-"""What one notebook leaves for the next: the run folder (notebook 00 introduces it).
-
-Every file is written under a temporary name and then renamed, so that a file under its own name is always whole.
-"""
+"""What one notebook leaves for the next: the run folder (notebook 00 introduces it)."""
 
 import contextlib
 import dataclasses
@@ -9,9 +6,7 @@ import datetime
 import hashlib
 import importlib.metadata
 import json
-import os
 import platform
-import tempfile
 import time
 from pathlib import Path
 
@@ -19,14 +14,14 @@ import numpy as np
 import pandas as pd
 import psutil
 
-from . import __version__
+from . import __version__, locate
 from .config import Config
 from .data.dataset import Dataset
 from .errors import CxrkitError
+from .files import clear_partials, locked, write_csv, write_json
 
 STAGES = ("baseline", "frozen", "fine_tuned")
 HISTORY_COLUMNS = ("phase", "epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_auc", "seconds")
-_LAST_STAGE = "fine_tuned"  # its predictions carry the plain names
 # What a run is about: another value of any of these is another run, in another folder.
 _IDENTITY = ("source", "stored_size", "image_size", "val_fraction", "backbone", "seed")
 _AUGMENTATION = ("crop_area", "rotation", "brightness", "contrast", "horizontal_flip")
@@ -41,55 +36,39 @@ _SETTINGS = {
 _VERSIONS = ("tensorflow", "keras", "numpy", "pandas", "scikit-learn", "scipy", "pillow")
 
 
-@contextlib.contextmanager
-def atomic_path(path: Path):
-    """Give a temporary path beside `path`; on success it takes that name, on failure nothing is left."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The ending stays, because Keras and pandas read it.
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix="".join(path.suffixes[-2:]))
-    os.close(handle)
-    try:
-        yield Path(name)
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
-
-
-def write_json(path: Path, content) -> None:
-    """Write plain values as indented JSON, atomically."""
-    with atomic_path(path) as partial:
-        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """Write a table without its index, atomically."""
-    with atomic_path(path) as partial:
-        table.to_csv(partial, index=False)
-
-
 class Run:
     """One run's folder: reads and writes what the stages leave. Made by `open_run`.
 
-    Attributes: `folder` (Path), `config` (Config), `dataset` (Dataset), `manifest` (dict, as in manifest.json).
+    Attributes: `folder` (Path), `config` (Config), `dataset` (Dataset), `manifest` (dict, manifest.json as it is now: another
+    notebook may have finished a stage since this one opened the run).
     """
 
-    def __init__(self, folder: Path, config: Config, dataset: Dataset, manifest: dict):
-        self.folder, self.config, self.dataset, self.manifest = folder, config, dataset, manifest
+    def __init__(self, folder: Path, config: Config, dataset: Dataset):
+        self.folder, self.config, self.dataset = folder, config, dataset
+
+    @property
+    def manifest(self) -> dict:
+        return _read_manifest(self.folder)
 
     # --- stages -------------------------------------------------------------------------------------------------
 
     def key(self, stage: str) -> str:
         """Return the hash of everything that decides a stage's result: data, network, settings, and the stage before it."""
-        parts = [self.manifest["identity"], {name: getattr(self.config, name) for name in _SETTINGS[stage]}]
+        manifest = self.manifest
+        parts = [manifest["identity"], {name: getattr(self.config, name) for name in _SETTINGS[stage]}]
         if stage == "fine_tuned":
-            parts.append(self.manifest["stages"].get("frozen", {}).get("key"))
+            parts.append(_key(manifest, "frozen"))
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     def has(self, stage: str) -> bool:
-        """Say whether a stage is there, with whatever settings it was made (its notebook chose them)."""
-        return stage in self.manifest["stages"] and self._predictions_path(stage, "test").is_file()
+        """Say whether a stage is there, with whatever settings it was made (its notebook chose them).
+
+        A model that was fine-tuned from another frozen phase than the present one does not count.
+        """
+        manifest = self.manifest
+        if stage not in manifest["stages"] or not predictions_path(self.folder, stage, "test").is_file():
+            return False
+        return stage != "fine_tuned" or manifest["stages"][stage]["frozen"] == _key(manifest, "frozen")
 
     def is_current(self, stage: str) -> bool:
         """Say whether a stage is there and was made with this very configuration."""
@@ -99,25 +78,36 @@ class Run:
     def stage(self, name: str):
         """Measure a stage's seconds and peak memory, and enter it in the manifest when it ends well.
 
-        An interrupted stage keeps the seconds that it spent, so that the sum is right when it is taken up again.
+        An interrupted stage (not a killed one) keeps the seconds that it spent, so that the sum is right when it is taken up
+        again. A stage of other settings is struck from the manifest first: half of each would be neither.
         """
-        spent_file = self.folder / f".seconds_{name}_{self.key(name)}"
-        before = float(spent_file.read_text()) if spent_file.is_file() else 0.0
+        if name in self.manifest["stages"] and not self.is_current(name):
+            self._enter(name, None)
+        key, spent_file = self.key(name), self.folder / f".seconds_{name}_{self.key(name)}.json"
+        before = json.loads(spent_file.read_text()) if spent_file.is_file() else 0.0
         start = time.perf_counter()
         try:
             yield
         except BaseException:
-            spent_file.write_text(str(before + time.perf_counter() - start))
+            write_json(spent_file, before + time.perf_counter() - start)
             raise
-        self.manifest["stages"][name] = {
-            "key": self.key(name),
+        entry = {
+            "key": key,
             "settings": {field: getattr(self.config, field) for field in _SETTINGS[name]},
             "seconds": round(before + time.perf_counter() - start, 1),
             "peak_memory_mb": _peak_memory_mb(),
-            "finished": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            "finished": _now(),
         }
-        self._write_manifest()
-        spent_file.unlink(missing_ok=True)
+        if name == "fine_tuned":
+            entry["frozen"] = _key(self.manifest, "frozen")
+        self._enter(name, entry)
+        # Only now is everything in place that a checkpoint could bring back.
+        for leftover in (spent_file, *self.folder.glob(f"checkpoint_{name}_*.npz")):
+            leftover.unlink(missing_ok=True)
+
+    def checkpoint_path(self, stage: str) -> Path:
+        """Return where a stage of this very configuration keeps its checkpoint."""
+        return self.folder / f"checkpoint_{stage}_{self.key(stage)}.npz"
 
     # --- predictions and history --------------------------------------------------------------------------------
 
@@ -129,11 +119,11 @@ class Run:
         for known in ("patient", "subtype"):
             if (table[known] != "").any():
                 columns[known] = table[known]
-        write_csv(self._predictions_path(stage, split), pd.DataFrame(columns))
+        write_csv(predictions_path(self.folder, stage, split), pd.DataFrame(columns))
 
     def read_predictions(self, stage: str, split: str) -> pd.DataFrame:
         """Return `path, label, probability` and, where known, `patient, subtype` of a stage on a split."""
-        path = self._predictions_path(stage, split)
+        path = predictions_path(self.folder, stage, split)
         if not path.is_file():
             raise CxrkitError(f"{path} is missing: the stage '{stage}' has not been run here. Run its notebook first.")
         return pd.read_csv(path, keep_default_na=False)
@@ -160,39 +150,50 @@ class Run:
         Returns {"rule", "value", "target_sensitivity", "model", "locked", "looks"}; `looks` counts the models of this folder
         whose test results were revealed. Raises CxrkitError when another rule was locked for the same model.
         """
-        path = self.folder / "lock.json"
         model = self.manifest["stages"]["fine_tuned"]["key"]
-        old = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-        if old and old["model"] == model:
-            if (old["rule"], old["target_sensitivity"]) != (rule, target_sensitivity):
-                raise CxrkitError(
-                    f"This model's threshold was locked at {old['value']:.4f} by the rule '{old['rule']}' (target {old['target_sensitivity']})"
-                    f" and the test split was revealed; '{rule}' (target {target_sensitivity}) would be a second choice with the test in view.\n"
-                    f"Keep that rule, or use another run folder (out=...) and report both looks. The lock is {path}."
-                )
-            return old
-        lock = {
-            "rule": rule, "value": float(value), "target_sensitivity": target_sensitivity, "model": model,
-            "locked": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-            "looks": (old["looks"] if old else 0) + 1,
-        }
-        write_json(path, lock)
-        return lock
+        locks = self._locks()
+        old = locks.get(model)
+        if old is None:
+            locks[model] = {"rule": rule, "value": float(value), "target_sensitivity": target_sensitivity, "model": model, "locked": _now()}
+            write_json(self.folder / "lock.json", locks)
+        elif (old["rule"], old["target_sensitivity"]) != (rule, target_sensitivity):
+            raise CxrkitError(
+                f"This model's threshold was locked at {old['value']:.4f} by the rule '{old['rule']}' (target {old['target_sensitivity']})"
+                f" and the test split was revealed; '{rule}' (target {target_sensitivity}) would be a second choice with the test in view.\n"
+                f"Keep that rule, or use another run folder (out=...) and report both looks. The lock is {self.folder / 'lock.json'}."
+            )
+        return locks[model] | {"looks": len(locks)}
 
     def read_lock(self) -> dict | None:
-        """Return the lock of the present fine-tuned model, or None."""
-        path = self.folder / "lock.json"
-        lock = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-        return lock if lock and lock["model"] == self.manifest["stages"].get("fine_tuned", {}).get("key") else None
+        """Return the lock of the present fine-tuned model, as `lock_threshold` does, or None."""
+        locks = self._locks()
+        lock = locks.get(_key(self.manifest, "fine_tuned"))
+        return lock and lock | {"looks": len(locks)}
 
     # --- inside -------------------------------------------------------------------------------------------------
 
-    def _predictions_path(self, stage, split):
-        tail = "" if stage == _LAST_STAGE else f"_{stage}"
-        return self.folder / f"predictions_{split}{tail}.csv"
+    def _locks(self):
+        path = self.folder / "lock.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
-    def _write_manifest(self):
-        write_json(self.folder / "manifest.json", self.manifest)
+    def _enter(self, stage, entry):
+        """Put one stage's entry into manifest.json, or strike it; the others stay as they are on disk."""
+        with locked(self.folder / ".manifest.lock"):
+            manifest = self.manifest
+            manifest["stages"].pop(stage, None)
+            if entry:
+                manifest["stages"][stage] = entry
+            write_json(self.folder / "manifest.json", manifest)
+
+
+def predictions_path(folder: Path, stage: str, split: str) -> Path:
+    """Return where a stage's predictions on a split lie; the fine-tuned ones carry the plain names."""
+    return Path(folder) / f"predictions_{split}{'' if stage == 'fine_tuned' else f'_{stage}'}.csv"
+
+
+def stage_keys(manifest: dict) -> dict:
+    """Return {stage: key} of the finished stages: what results belong to."""
+    return {stage: entry["key"] for stage, entry in manifest["stages"].items()}
 
 
 def open_run(config: Config, dataset: Dataset) -> Run:
@@ -208,6 +209,15 @@ def open_run(config: Config, dataset: Dataset) -> Run:
         raise CxrkitError(f"The run folder {folder} cannot be made ({problem.strerror}). Choose another with out=PATH (--out PATH).") from problem
     identity = {name: getattr(config, name) for name in _IDENTITY}
     identity |= {"data": dataset.fingerprint, "weights": _weights_identity(config.weights)}
+    clear_partials(folder)
+    with locked(folder / ".manifest.lock"):
+        _open_manifest(folder, config, dataset, identity)
+    write_csv(folder / "splits.csv", dataset.table[["path", "split", "label", "patient"]])
+    return Run(folder, config, dataset)
+
+
+def _open_manifest(folder, config, dataset, identity):
+    """Write what is known of the run now, keeping the stages that are there; refuse another run's folder."""
     manifest = _read_manifest(folder)
     if manifest:
         changed = [name for name, value in identity.items() if manifest["identity"].get(name) != value]
@@ -228,10 +238,7 @@ def open_run(config: Config, dataset: Dataset) -> Run:
         "versions": _versions(),
         "stages": manifest["stages"] if manifest else {},
     }
-    run = Run(folder, config, dataset, manifest)
-    run._write_manifest()
-    write_csv(folder / "splits.csv", dataset.table[["path", "split", "label", "patient"]])
-    return run
+    write_json(folder / "manifest.json", manifest)
 
 
 def _read_manifest(folder: Path) -> dict | None:
@@ -245,9 +252,9 @@ def _read_manifest(folder: Path) -> dict | None:
 
 
 def _weights_identity(weights: str) -> str:
-    """A weights file counts by its content, so that moving it does not make another run."""
-    path = Path(weights).expanduser()
-    if weights in ("imagenet", "phantom", "none") or not path.is_file():
+    """A weights file counts by its content: moving it makes no other run, replacing it does."""
+    path = locate.PHANTOM_WEIGHTS if weights == "phantom" else Path(weights).expanduser()
+    if weights in ("imagenet", "none") or not path.is_file():
         return weights
     with open(path, "rb") as file:
         return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()[:16]
@@ -261,6 +268,14 @@ def _versions() -> dict:
     return found
 
 
+def _key(manifest, stage):
+    return manifest["stages"].get(stage, {}).get("key")
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+
+
 def _peak_memory_mb() -> int:
     """The process's greatest resident memory so far, MB (the present one where the system does not keep it)."""
     try:
@@ -270,9 +285,3 @@ def _peak_memory_mb() -> int:
         return round(peak / (1e6 if platform.system() == "Darwin" else 1e3))
     except ImportError:  # Windows
         return round(psutil.Process().memory_info().rss / 1e6)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

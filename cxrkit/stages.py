@@ -4,19 +4,19 @@ Keras is imported when a network is needed, so that notebook 04 opens without it
 """
 
 from .baseline import pixel_baseline
-from .runs import Run, atomic_path
+from .config import MINUTES
+from .files import atomic_path
+from .runs import Run
 
-# Minutes of a stage, measured on 2 CPU cores without a GPU; `paper` is meant for a GPU and was not timed on one.
-MINUTES = {
-    ("demo", "frozen"): 1, ("demo", "fine_tuned"): 2,
-    ("laptop", "frozen"): 4, ("laptop", "fine_tuned"): 20,
-}
+_NOTEBOOK = {"frozen": "02", "fine_tuned": "03"}
 
 
 def expected(config, stage: str) -> str:
     """Return in words how long a stage takes, "about 2 minutes on 2 cores", or that it was not measured."""
-    minutes = MINUTES.get((config.profile, stage))
-    return f"about {minutes} minute{'s' if minutes > 1 else ''} on 2 cores" if minutes else "minutes with a GPU, hours without"
+    minutes = MINUTES.get(config.profile, {}).get(_NOTEBOOK[stage])
+    if minutes is None:
+        return "minutes with a GPU, hours without"
+    return f"about {max(1, round(minutes))} minute{'s' if round(minutes) > 1 else ''} on 2 cores"
 
 
 def ensure(run: Run, *stages: str) -> None:
@@ -28,7 +28,7 @@ def ensure(run: Run, *stages: str) -> None:
     for stage in stages:
         if not run.has(stage):
             how_long = "a few seconds" if stage == "baseline" else expected(run.config, stage)
-            print(f"This run has no stage '{stage}' yet; making it now, {how_long}.")
+            print(f"This run has no {stage.replace('_', '-')} stage yet, or one from an older frozen phase; making it now, {how_long}.")
             makers[stage](run)
 
 
@@ -69,18 +69,18 @@ def make_fine_tuned(run: Run):
 
 
 def save_frozen(model, run: Run, features: dict) -> None:
-    """Leave the head, the model and its sealed predictions in the run folder."""
+    """Leave the head, the model (model_frozen.keras) and its sealed predictions in the run folder."""
     from .training import predict_from_features
 
     for split in ("val", "test"):
         run.save_predictions("frozen", split, predict_from_features(model, features[split]))
     with atomic_path(run.folder / "head.weights.h5") as partial:
         model.get_layer("head").save_weights(partial)
-    save_model(model, run)
+    save_model(model, run, "model_frozen.keras")
 
 
 def save_fine_tuned(model, run: Run) -> None:
-    """Leave the fine-tuned model and its sealed predictions in the run folder."""
+    """Leave the fine-tuned model (model.keras) and its sealed predictions in the run folder."""
     from .training import predict
 
     for split in ("val", "test"):
@@ -88,10 +88,13 @@ def save_fine_tuned(model, run: Run) -> None:
     save_model(model, run)
 
 
-def save_model(model, run: Run) -> None:
-    """Write model.keras, atomically; `keras.models.load_model` opens it without cxrkit."""
-    with atomic_path(run.folder / "model.keras") as partial:
-        model.save(partial)
+def save_model(model, run: Run, name: str = "model.keras") -> None:
+    """Write the whole model, atomically, without the optimiser; `keras.models.load_model` opens it without cxrkit."""
+    from .backend import keras
+
+    bare = keras.Model(model.inputs, model.outputs, name=model.name)  # the same layers, never compiled
+    with atomic_path(run.folder / name) as partial:
+        bare.save(partial)
 
 
 def load_head(model, run: Run) -> bool:

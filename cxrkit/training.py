@@ -19,9 +19,10 @@ from .batches import FeatureBatches, FilmBatches
 from .config import Config
 from .data.dataset import Dataset
 from .errors import CxrkitError
+from .files import atomic_path
 from .model import feature_extractor, freeze, unfreeze
 from .progress import Progress
-from .runs import Run, atomic_path
+from .runs import Run
 
 # --- frozen phase ---------------------------------------------------------------------------------------------------
 
@@ -139,12 +140,13 @@ class _State:
 def _train(part, optimizer, batches, steps, epochs, predict_val, val_labels, config, phase, run, patience):
     part.compile(optimizer=optimizer, loss=keras.losses.BinaryCrossentropy(from_logits=True),
                  metrics=[keras.metrics.BinaryAccuracy(threshold=0.0, name="accuracy")])
+    optimizer = part.optimizer  # half precision wraps it in one that scales the loss and has a state of its own
     optimizer.build(part.trainable_variables)
-    checkpoint = None if run is None else run.folder / f"checkpoint_{phase}.npz"
-    state = _load_checkpoint(checkpoint, part, optimizer, run, phase)
+    checkpoint = None if run is None else run.checkpoint_path(phase)
+    state = _load_checkpoint(checkpoint, part, optimizer)
     if state is None:
         state = _State()
-        _save_checkpoint(checkpoint, part, optimizer, state, run, phase)
+        _save_checkpoint(checkpoint, part, optimizer, state)
     progress = Progress(f"{phase.replace('_', '-')} phase", epochs * steps)
     first = len(state.rows)
     try:
@@ -159,7 +161,7 @@ def _train(part, optimizer, batches, steps, epochs, predict_val, val_labels, con
             row |= _validate(predict_val(), val_labels)
             row["seconds"] = round(time.perf_counter() - start, 2)
             _note_epoch(state, row, part)
-            _save_checkpoint(checkpoint, part, optimizer, state, run, phase)
+            _save_checkpoint(checkpoint, part, optimizer, state)
             if run is not None:
                 run.save_history(phase, pd.DataFrame(state.rows))
     except KeyboardInterrupt:
@@ -173,8 +175,6 @@ def _train(part, optimizer, batches, steps, epochs, predict_val, val_labels, con
     progress.close(
         f"{len(state.rows)} epochs{stopped}{resumed}; best epoch {best['epoch']}, validation AUC {best['val_auc']:.4f}, loss {best['val_loss']:.4f},"
     )
-    if checkpoint is not None:
-        checkpoint.unlink(missing_ok=True)
     return pd.DataFrame(state.rows)
 
 
@@ -228,26 +228,24 @@ def _set_dropout(part, seed, epoch):
     generator.state.assign(np.array([seed, 1_000_003 * (epoch + 1) % 2**31], dtype="uint32"))
 
 
-def _save_checkpoint(path: Path | None, part, optimizer, state: _State, run, phase) -> None:
+def _save_checkpoint(path: Path | None, part, optimizer, state: _State) -> None:
     if path is None:
         return
     arrays = {f"weight_{i}": w for i, w in enumerate(part.get_weights())}
     arrays |= {f"optimizer_{i}": keras.ops.convert_to_numpy(v) for i, v in enumerate(optimizer.variables)}
     arrays |= {f"best_{i}": w for i, w in enumerate(state.best_weights or [])}
-    facts = {"key": run.key(phase), "rows": state.rows, "best_auc": state.best_auc, "best_loss": state.best_loss, "waited": state.waited}
+    facts = {"rows": state.rows, "best_auc": state.best_auc, "best_loss": state.best_loss, "waited": state.waited}
     with atomic_path(path) as partial:
         np.savez(partial, facts=json.dumps(facts), **arrays)
 
 
-def _load_checkpoint(path: Path | None, part, optimizer, run, phase) -> _State | None:
-    """Take up a checkpoint of this very configuration; another one's is left aside."""
+def _load_checkpoint(path: Path | None, part, optimizer) -> _State | None:
+    """Take up a checkpoint, if there is one; its name says that it is of this very configuration."""
     if path is None or not path.is_file():
         return None
     try:
         with np.load(path, allow_pickle=False) as stored:
             facts = json.loads(str(stored["facts"]))
-            if facts["key"] != run.key(phase):
-                return None
             part.set_weights(_numbered(stored, "weight"))
             for variable, value in zip(optimizer.variables, _numbered(stored, "optimizer"), strict=True):
                 variable.assign(value)

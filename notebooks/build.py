@@ -19,7 +19,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from cxrkit.notebooks import own_kernel_manager
-from cxrkit.runs import atomic_path
+from cxrkit.files import atomic_path
 
 HERE = Path(__file__).resolve().parent
 METADATA = {

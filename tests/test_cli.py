@@ -87,7 +87,7 @@ def test_doctor_names_the_line_that_mends(said, monkeypatch):
 
     monkeypatch.setenv("CXRKIT_PROFILE", "labtop")
     missing = [doctor._package(Requirement("no-such-package-here>=1"), extra) for extra in ("", "course")]
-    assert [(row["state"], row["mend"]) for row in missing] == [("missing", "pip install --upgrade cxrkit"), ("optional", 'pip install "cxrkit[course]"')]
+    assert [(row["state"], row["mend"]) for row in missing] == [("missing", "make install, or: pip install -e . in the checkout"), ("optional", 'pip install "cxrkit[course]"')]
     assert doctor._package(Requirement("numpy>=99"), "")["found"].endswith("needs >=99")
     code, out, _ = said("doctor")
     assert code == 0 and "Did you mean 'laptop'" in " ".join(out.split()) and "unset CXRKIT_PROFILE" in out

@@ -1,13 +1,15 @@
 """The run folder: nothing overwritten, nothing half-written, the lock holds."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cxrkit.config import configure
 from cxrkit.errors import CxrkitError
-from cxrkit.runs import atomic_path, open_run
+from cxrkit.files import atomic_path
+from cxrkit.runs import open_run
 from helpers import small_dataset
 
 
@@ -71,6 +73,52 @@ def test_a_new_model_needs_a_new_lock_and_counts_as_another_look(tmp_path, datas
     finish(run)
     assert run.read_lock() is None
     assert run.lock_threshold("youden", 0.5, 0.95)["looks"] == 2
+
+
+def test_a_model_that_was_locked_keeps_its_lock_when_another_came_between(tmp_path, dataset):
+    for epochs, rule in ((4, "sensitivity"), (2, "youden")):
+        run = open_run(config(tmp_path, fine_tune_epochs=epochs), dataset)
+        finish(run)
+        run.lock_threshold(rule, 0.3, 0.95)
+    run = open_run(config(tmp_path, fine_tune_epochs=4), dataset)
+    finish(run)
+    with pytest.raises(CxrkitError, match="locked at 0.3000 by the rule 'sensitivity'"):
+        run.lock_threshold("youden", 0.6, 0.95)
+
+
+def test_two_open_notebooks_see_each_others_stages(tmp_path, dataset):
+    first, second = open_run(config(tmp_path), dataset), open_run(config(tmp_path), dataset)
+    finish(second, "frozen")
+    assert first.has("frozen")
+    finish(first, "baseline")
+    assert set(open_run(config(tmp_path), dataset).manifest["stages"]) == {"frozen", "baseline"}
+
+
+def test_an_interrupted_stage_of_other_settings_leaves_no_mixture(tmp_path, dataset):
+    finish(open_run(config(tmp_path), dataset), "frozen")
+    other = open_run(config(tmp_path, head_epochs=50), dataset)
+    with pytest.raises(KeyboardInterrupt), other.stage("frozen"):
+        raise KeyboardInterrupt
+    assert not open_run(config(tmp_path), dataset).has("frozen")
+
+
+def test_a_fine_tuned_model_of_an_older_frozen_phase_does_not_count(tmp_path, dataset):
+    run = open_run(config(tmp_path), dataset)
+    finish(run, "frozen")
+    finish(run, "fine_tuned")
+    assert run.has("fine_tuned")
+    finish(open_run(config(tmp_path, head_epochs=3), dataset), "frozen")
+    assert not run.has("fine_tuned")
+
+
+def test_an_unwritable_folder_and_a_full_disk_are_named(tmp_path):
+    full = Path("/dev/full")
+    with pytest.raises(CxrkitError, match="metrics.json could not be written"), atomic_path(tmp_path / "metrics.json"):
+        if not full.exists():
+            raise OSError(28, "No space left on device")
+        full.write_text("x" * 100_000)
+    with pytest.raises(CxrkitError, match="could not be written"), atomic_path(tmp_path / "gone" / "metrics.json"):
+        pass
 
 
 def test_history_replaces_a_phase_and_keeps_the_other(tmp_path, dataset):

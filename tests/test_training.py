@@ -103,15 +103,15 @@ def test_an_interrupted_phase_ends_like_an_uninterrupted_one(tmp_path, finished)
     run = open_run(small_config(tmp_path), small_dataset())
     for name in ("head.weights.h5", "predictions_test_frozen.csv"):
         shutil.copy(finished[0].folder / name, run.folder)
-    run.manifest["stages"]["frozen"] = finished[0].manifest["stages"]["frozen"]
+    run._enter("frozen", finished[0].manifest["stages"]["frozen"])
     network = stages.make_frozen(run)
     interrupt_in_epoch(network, 2)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt), run.stage("fine_tuned"):
         training.fine_tune(network, run.dataset, run.config, run)
-    del network.fit
-    training.fine_tune(network, run.dataset, run.config, run)  # the same cell again, the same model object
+    assert not run.has("fine_tuned")
+    stages.make_fine_tuned(run)
     pd.testing.assert_frame_equal(fine_tuned_history(run), fine_tuned_history(finished[0]), rtol=1e-3, atol=1e-4)
-    assert not list(run.folder.glob("checkpoint*"))
+    assert run.manifest["stages"]["fine_tuned"]["seconds"] > 0 and not list(run.folder.glob("checkpoint*"))
 
 
 def interrupt_in_epoch(network, epoch):
@@ -128,6 +128,20 @@ def interrupt_in_epoch(network, epoch):
         return fit(*args, callbacks=[*callbacks, Press()], **kwargs)
 
     network.fit = pressed
+
+
+def test_training_that_ended_survives_a_failed_save(tmp_path, monkeypatch):
+    """The disk fills when the model is saved: the next start takes the trained weights up and trains no further epoch."""
+    run = open_run(small_config(tmp_path, head_epochs=3), small_dataset())
+    save = stages.save_frozen
+    monkeypatch.setattr(stages, "save_frozen", lambda *args: (_ for _ in ()).throw(CxrkitError("no room")))
+    with pytest.raises(CxrkitError, match="no room"):
+        stages.make_frozen(run)
+    before = run.read_history()
+    monkeypatch.setattr(stages, "save_frozen", save)
+    stages.make_frozen(run)
+    pd.testing.assert_frame_equal(run.read_history(), before)  # seconds too: nothing was trained again
+    assert run.is_current("frozen") and not list(run.folder.glob("checkpoint*"))
 
 
 def test_a_killed_process_goes_on_from_its_last_epoch(tmp_path, finished):
@@ -164,8 +178,8 @@ def test_a_killed_process_goes_on_from_its_last_epoch(tmp_path, finished):
 def test_a_broken_checkpoint_is_named(tmp_path):
     dataset = small_dataset()
     run = open_run(small_config(tmp_path), dataset)
-    (run.folder / "checkpoint_fine_tuned.npz").write_bytes(b"PK\x03\x04 cut off")
-    with pytest.raises(CxrkitError, match="checkpoint_fine_tuned.npz cannot be read.*Delete it"):
+    run.checkpoint_path("fine_tuned").write_bytes(b"PK\x03\x04 cut off")
+    with pytest.raises(CxrkitError, match="checkpoint_fine_tuned_.*npz cannot be read.*Delete it"):
         training.fine_tune(models.build_model(run.config), dataset, run.config, run)
 
 
@@ -222,6 +236,14 @@ def test_augmented_views_repeat_and_never_turn_a_film_over(setting):
     left[:, :40] = 200
     mirrored = [batches.augmented_view(left, config.replace(stored_size=96), np.random.default_rng([1, i])) for i in range(40)]
     assert all(v[:, :8].mean() >= v[:, -8:].mean() for v in mirrored)
+
+
+def test_no_crop_means_no_crop():
+    rng = np.random.default_rng(0)
+    assert batches._random_crop((96, 96), 1.0, rng) == pytest.approx((0, 0, 96, 96))
+    boxes = [batches._random_crop((96, 96), 0.3, rng) for _ in range(500)]
+    areas = [(r - l) * (b - t) / 96**2 for l, t, r, b in boxes]
+    assert min(areas) >= 0.3 - 1e-9 and all(0 <= l < r <= 96 + 1e-9 and 0 <= t < b <= 96 + 1e-9 for l, t, r, b in boxes)
 
 
 def test_class_weights_make_both_classes_count_alike():

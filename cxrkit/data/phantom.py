@@ -266,7 +266,7 @@ def _plant_duplicates(made, roster):
     exact, near = inside["train"][::9][:4] + inside["test"][:1], inside["train"][4::9][:5] + inside["test"][2:4]
     lone = [i for i in range(1, len(roster) - 1) if roster[i]["number"] not in (roster[i - 1]["number"], roster[i + 1]["number"])
             and roster[i]["split"] == "train" and roster[i]["subtype"] == 0]
-    exact.append((lone[0], lone[1]))  # one film under the names of two patients
+    exact += [tuple(lone[:2])] if len(lone) > 1 else []  # one film under the names of two patients
     for source, copy in exact + near:
         made.images[copy], made.masks[copy] = made.images[source], made.masks[source]
     for k, (_, copy) in enumerate(near):

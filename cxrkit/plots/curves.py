@@ -68,7 +68,7 @@ def read_learning_curves(history) -> str:
     history = _history(history)
     sentences = []
     for phase, rows in history.groupby("phase", sort=False):
-        best = int(rows["val_auc"].to_numpy().argmax())
+        best = int(np.lexsort((rows["val_loss"], -rows["val_auc"]))[0])  # as training chooses: of equal AUCs the lower loss
         first, last = rows.iloc[0], rows.iloc[-1]
         sentences.append(
             f"{PHASE_NAMES[phase]}, {len(rows)} epoch{'s' if len(rows) > 1 else ''}: "

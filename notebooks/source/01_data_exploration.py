@@ -27,7 +27,7 @@
 import os
 KIT = os.environ.get("CXRKIT_SOURCE", "git+https://github.com/cxrkit/cxrkit")
 if "COLAB_RELEASE_TAG" in os.environ:
-    # %pip install --quiet "{KIT}"
+    %pip install --quiet "{KIT}"
 
 # %% tags=["parameters"]
 profile: str = "auto"  # demo, laptop, paper, or auto: the largest that this machine has everything for
@@ -66,7 +66,8 @@ if config.is_phantom:
 train = dataset.index("train")
 rng = np.random.default_rng(1)
 shown = np.concatenate([rng.choice(train[dataset.labels[train] == label], 6, replace=False) for label in (0, 1)])
-kinds = dataset.table["subtype"].iloc[shown].replace({"": "normal"})
+subtype = dataset.table["subtype"].iloc[shown]
+kinds = np.where(dataset.labels[shown] == 0, "normal", subtype.where(subtype != "", "pneumonia"))
 masks = None if dataset.masks is None else dataset.masks[shown]
 plots.film_grid(dataset.images[shown], list(kinds), masks, columns=6, phantom=config.is_phantom, title="Training films")
 plt.show()
@@ -122,12 +123,15 @@ keys = {
     "person number alone": names.map(films.naive_key),
     "number alone, NORMAL2- dropped": names.map(lambda name: films.naive_key(name, drop_prefix=True)),
 }
-shared = {key: len(set(column[in_test]) & set(column[~in_test])) for key, column in keys.items()}
-for key, count in shared.items():
-    print(f"{key:32} {count:4} patients seem to stand in both training and test")
+if dataset.has_patients:
+    for key, column in keys.items():
+        shared = set(column[in_test]) & set(column[~in_test])
+        print(f"{key:32} {len(shared):4} patients seem to stand in both training and test")
+else:
+    print("These films carry no patient numbers: whether a child stands on both sides cannot be known.")
 
 # %% [markdown]
-# With the right key no child stands on both sides: the official test split is clean. The careless key "finds" overlap that is not there.
+# With the right key, by its file names, no child stands on both sides of the official split. The careless key "finds" overlap that is not there.
 # (On the real data set it finds 170, or 264 with the prefix dropped: a leak that never was.)
 #
 # The opposite mistake is worse, and common: **splitting validation from training film by film.** Let us see how much that leaks.
@@ -144,7 +148,7 @@ by_film = pool.sample(frac=config.val_fraction, random_state=0)
 leaked = by_film["patient"].isin(pool.drop(by_film.index)["patient"])
 print(f"Split film by film: {leaked.mean():.0%} of {len(by_film)} validation films show a child that was trained on.")
 
-by_patient = pool[pool["split"] == "val"]
+by_patient = pool[pool["split"] == "val"]  # what cxrkit made: whole patients only, where patients are known
 leaked = by_patient["patient"].isin(pool[pool["split"] == "train"]["patient"])
 print(f"Split by patient:   {leaked.mean():.0%} of {len(by_patient)}.")
 
@@ -165,8 +169,9 @@ for patient in sorted(["person1", "person2", "person3", "person4"], key=place_in
     print(place_in_line(patient)[:8], patient)
 
 # %% [markdown]
-# The names with the smallest hashes go to validation. `films.grouped_split` does just this for each class, with two cautions: all films of a `person`
-# number stay together whatever the subtype, and so do patients who share a film byte for byte.
+# The names with the smallest hashes go to validation. `films.grouped_split` does this for each class, with two cautions: all films of a `person`
+# number stay together whatever the subtype, and so do patients who share a film byte for byte. It walks down the line and takes whole
+# patients as long as the class's share is not overshot.
 
 # %% [markdown]
 # ## What else could give the answer away?
@@ -240,7 +245,7 @@ print(f"The strongest weight, {coefficients[row, column]:+.3f}, is in the {side}
 
 # %% [markdown]
 # Does the pattern look like lungs, or does it also use borders and corners? A model that reads borders reads *how the film was taken*.
-# Keep the question for notebook 04, where such a model meets films taken elsewhere.
+# Keep the question for notebook 04, where such a model meets the official test films.
 
 # %% [markdown]
 # ## Check yourself

@@ -27,7 +27,7 @@
 import os
 KIT = os.environ.get("CXRKIT_SOURCE", "git+https://github.com/cxrkit/cxrkit")
 if "COLAB_RELEASE_TAG" in os.environ:
-    # %pip install --quiet "{KIT}"
+    %pip install --quiet "{KIT}"
 
 # %% tags=["parameters"]
 profile: str = "auto"  # demo, laptop, paper, or auto: the largest that this machine has everything for
@@ -107,7 +107,7 @@ print(f"The same after dividing by 255 first:                                   
 print(f"To the network the films are now {right.std(axis=0).mean() / twice.std(axis=0).mean():.0f} times more alike.")
 
 # %% [markdown]
-# Training would still run, loss would still fall a little, and the result would be poor without a word of warning. So the kit refuses such films:
+# Training would run without a word of warning, on features that hardly differ. So the kit refuses such films:
 
 # %%
 try:
@@ -138,7 +138,7 @@ trial = config.replace(head_epochs=6)
 print(f"{len(small.index('train'))} training and {len(small.index('val'))} validation films, {trial.head_epochs} epochs")
 
 # %%
-textbook_model, once_model = cxrkit.build_model(trial), cxrkit.build_model(trial)
+textbook_model, once_model = cxrkit.build_model(trial), cxrkit.build_model(trial)  # the same weights in both
 
 start = time.perf_counter()
 textbook = cxrkit.train_head(textbook_model, small, trial)
@@ -149,13 +149,14 @@ kept = {split: cxrkit.compute_features(once_model, small, trial, split) for spli
 once = cxrkit.train_head(once_model, small, trial, kept)
 seconds_once = time.perf_counter() - start
 
+# %%
 print(f"From start to end: textbook {seconds_textbook:.1f} s, features once {seconds_once:.1f} s, {seconds_textbook / seconds_once:.1f} times as fast.")
 print(f"Each further epoch: textbook {textbook['seconds'][1:].mean():.2f} s, features once {once['seconds'][1:].mean():.2f} s.")
 pd.DataFrame({"epoch": textbook["epoch"], "loss, textbook": textbook["loss"], "loss, features once": once["loss"],
               "difference": (textbook["loss"] - once["loss"]).abs()}).style.format(precision=6).hide(axis="index")
 
 # %% [markdown]
-# The losses agree to float noise: the same head, for less time. The gain grows with the epochs, since the textbook loop pays for the backbone again in each, and the other way pays once.
+# The differences are float noise: the same head, for less time. The gain grows with the epochs, since the textbook loop pays for the backbone again in each, and the other way pays once.
 # (The first line includes compiling; seconds vary from machine to machine.)
 #
 # *What we gave up:* with features computed once, a film cannot be augmented freshly in every epoch. The middle way is to compute a few augmented **views** of each film; `views` says how many.
@@ -168,10 +169,15 @@ pd.DataFrame({"epoch": textbook["epoch"], "loss, textbook": textbook["loss"], "l
 # If this run has the stage already, with the same settings, it is taken from there.
 
 # %%
+balance = batches.sample_weights(dataset.labels[dataset.index("train")], config.class_weights)
+for label, name in enumerate(["normal", "pneumonia"]):
+    print(f"A {name} film counts {balance[dataset.labels[dataset.index('train')] == label][0]:.2f} times, so that both classes count alike.")
+
 if run.is_current("frozen"):
     stages.load_head(model, run)
     print(f"The frozen phase was run here before ({run.manifest['stages']['frozen']['seconds']:.0f} s then); its head and history are used.")
 else:
+    model = cxrkit.build_model(config)
     with run.stage("frozen"):
         features = {"train": cxrkit.compute_features(model, dataset, config, "train", config.views)}
         for split in ("val", "test"):

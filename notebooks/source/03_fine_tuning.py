@@ -27,7 +27,7 @@
 import os
 KIT = os.environ.get("CXRKIT_SOURCE", "git+https://github.com/cxrkit/cxrkit")
 if "COLAB_RELEASE_TAG" in os.environ:
-    # %pip install --quiet "{KIT}"
+    %pip install --quiet "{KIT}"
 
 # %% tags=["parameters"]
 profile: str = "auto"  # demo, laptop, paper, or auto: the largest that this machine has everything for
@@ -81,8 +81,8 @@ print(f"After the frozen phase: validation AUC {block['auc']:.3f} ({block['inter
 # | rotate by a few degrees | yes | children do not lie straight |
 # | crop a part, resize | yes | films are collimated differently; the network cannot lean on the borders |
 # | brighter, harder, softer | yes | exposure and printing differ between hospitals |
-# | upside down | never | no chest film is read that way; it only wastes training |
-# | mirrored | off | a mirror puts the heart on the right: a rare, real finding (dextrocardia), and a lie about this child |
+# | upside down | never | no chest film is read that way, so nothing is learned from it |
+# | mirrored | off | a mirror puts the heart on the right: a rare, real finding (dextrocardia), and not true of this child |
 
 # %%
 film = np.asarray(dataset.images[dataset.index("train")[1]])
@@ -95,8 +95,8 @@ print(f"The same film plain and in five random views: crops of at least {config.
       f"contrast ± {config.contrast:.0%}, brightness ± {config.brightness:.0%} of the range.")
 
 # %% [markdown]
-# Strong crops matter most on this data set. Validation films come from the same years and machines as the training films; the test films partly do not.
-# A network that is forced to look at parts of lungs depends less on how the whole film was framed and printed.
+# On the real data set, published comparisons gain most from strong crops. Validation was cut from the training films, so it can hardly show that gain; the test
+# split can. The idea: a network that is forced to look at parts of lungs depends less on how the whole film was framed and printed.
 
 # %% [markdown]
 # ## Small steps, warmed up, cooled down
@@ -125,10 +125,13 @@ print(f"From {float(rate(0)):.1e} up to {config.fine_tune_learning_rate:.1e} wit
 # `training=True` by `fit` all the same. Setting the batch-normalisation layers to `trainable = False` does hold. Count them:
 
 # %%
+# NBVAL_CHECK_OUTPUT
 learning = networks.unfreeze(model, config.unfreeze)
+print(f"{learning:,} weights learn now.")
+
+# %%
 layers = [layer for layer in networks.backbone_of(model).layers if layer.weights]
 counts = pd.DataFrame({"kind of layer": [type(layer).__name__ for layer in layers], "learns": [bool(layer.trainable) for layer in layers]})
-print(f"{learning:,} weights learn now.")
 counts.value_counts().reset_index(name="layers").style.hide(axis="index")
 
 # %% [markdown]
@@ -136,13 +139,15 @@ counts.value_counts().reset_index(name="layers").style.hide(axis="index")
 #
 # After each epoch the validation patients are scored. If their AUC has not improved for `patience` epochs, training stops; the best epoch is kept.
 #
-# Interrupt it (the ■ button) whenever you like, or let the power fail: run the cell again and it goes on from the last whole epoch, as if nothing had happened.
+# Interrupt it whenever you like (the ■ button) and run the cell again; or, after a crash, run the notebook again. It goes on from the last whole epoch,
+# as if nothing had happened.
 
 # %%
 if run.is_current("fine_tuned"):
-    print(f"Fine-tuning was run here before ({run.manifest['stages']['fine_tuned']['seconds']:.0f} s then); its model and history are used.")
+    print(f"Fine-tuning was run here before ({run.manifest['stages']['fine_tuned']['seconds']:.0f} s then); its predictions and history are used.")
 else:
     print(f"Up to {config.fine_tune_epochs} epochs on {len(dataset.index('train'))} films, {stages.expected(config, 'fine_tuned')}.")
+    model = stages.make_frozen(run)  # always from the frozen phase, also when this cell is run a second time
     with run.stage("fine_tuned"):
         cxrkit.fine_tune(model, dataset, config, run)
         stages.save_fine_tuned(model, run)
@@ -159,7 +164,7 @@ plt.show()
 print(plots.read_learning_curves(history))
 
 # %%
-history[history["phase"] == "fine_tuned"].drop(columns="phase").style.format(precision=4).hide(axis="index")
+history[history["phase"] == "fine_tuned"].drop(columns="phase").style.format(precision=6).hide(axis="index")
 
 # %% [markdown]
 # Read three signs. **Training better than validation, and parting:** the network memorises films. **Both still rising at the end:** more epochs would have helped.

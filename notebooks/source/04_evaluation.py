@@ -27,7 +27,7 @@
 import os
 KIT = os.environ.get("CXRKIT_SOURCE", "git+https://github.com/cxrkit/cxrkit")
 if "COLAB_RELEASE_TAG" in os.environ:
-    # %pip install --quiet "{KIT}"
+    %pip install --quiet "{KIT}"
 
 # %% tags=["parameters"]
 profile: str = "auto"  # demo, laptop, paper, or auto: the largest that this machine has everything for
@@ -142,16 +142,18 @@ print(f"Locked: {lock['value']:.4f} by the rule '{lock['rule']}'. Models of this
 on_val = results.score_systems(run, lock["rule"], lock["target_sensitivity"], "val")
 on_test = results.score_systems(run, lock["rule"], lock["target_sensitivity"], "test")
 metrics = results.write_metrics(run, on_val, on_test)
-fall = pd.DataFrame({
-    names[s]: {"validation AUC": f"{on_val[s]['auc']:.3f}", "test AUC": f"{on_test[s]['auc']:.3f}",
-            "validation accuracy at 0.5": f"{on_val[s]['at_half']['accuracy']:.1%}", "test accuracy at 0.5": f"{on_test[s]['at_half']['accuracy']:.1%}",
-            "validation specificity, locked": f"{on_val[s]['at_locked']['specificity']:.1%}", "test specificity, locked": f"{on_test[s]['at_locked']['specificity']:.1%}"}
-    for s in on_test}).T
-fall.rename_axis("phantom films" if phantom else "films")
+
+# %%
+def row(stage, split, block):
+    return {"system": names[stage], "split": split, "AUC": f"{block['auc']:.3f}", "accuracy at 0.5": f"{block['at_half']['accuracy']:.1%}",
+            "sensitivity, locked": f"{block['at_locked']['recall']:.1%}", "specificity, locked": f"{block['at_locked']['specificity']:.1%}"}
+
+fall = [row(stage, split, blocks[stage]) for stage in on_test for split, blocks in (("validation", on_val), ("test", on_test))]
+pd.DataFrame(fall).set_index(["system", "split"])
 
 # %% [markdown]
-# Compare validation and test in each row. On the real data nearly every system falls, and mostly in **specificity**: normal test films are called ill. The test films come from a somewhat
-# different mix of patients and film processing than the films that the network and the threshold were fitted on. This is **distribution shift**; validation cannot see it, because validation was cut from the training films.
+# Compare validation and test of each system. On the real data nearly every system falls, and mostly in **specificity**: normal test films are called ill. The test films differ in their mix
+# (62.5 % pneumonia against 74.3 %) and probably in how they were made. This is **distribution shift**; validation cannot see it, because validation was cut from the training films.
 #
 # On phantom films train and test come from the same generator, so there is no such shift to see.
 #
@@ -164,10 +166,11 @@ table
 # %%
 print(evaluation.reading(on_test["fine_tuned"], phantom=phantom))
 low, high = on_test["fine_tuned"]["intervals"]["auc"]
-print(f"Fine-tuned test AUC {on_test['fine_tuned']['auc']:.3f}, 95 % interval {low:.3f} to {high:.3f}, by patients{' (phantom)' if phantom else ''}.")
+print(f"Fine-tuned test AUC {on_test['fine_tuned']['auc']:.3f}, 95 % interval {low:.3f} to {high:.3f}{' (phantom)' if phantom else ''},")
+print(f"from {config.bootstrap:,} draws of {'patients' if dataset.has_patients else 'films'} with replacement.")
 
 # %% [markdown]
-# How to read it. Brackets are 95 % intervals: for shares Wilson's, for the AUC from 1,000 draws of *patients* with replacement, because films of one child are not independent.
+# How to read it. Brackets are 95 % intervals: for shares Wilson's, for the AUC from drawing *patients* with replacement, because films of one child are not independent.
 # An interval says how much the number would wander with other patients **of the same kind**. It says nothing of another hospital.
 #
 # The paper's row uses its published counts; its AUC interval is our estimate from the counts (≈). Its threshold is not stated.
@@ -233,7 +236,7 @@ if "subtype" in test:
 #
 # - The films are of children of one hospital. Nothing follows for adults, other machines or other diseases.
 # - Normal or pneumonia is an easier question than "what is wrong with this child?".
-# - The labels are readers' opinions; no model can be better than they are right.
+# - The labels are readers' opinions; a score against them cannot tell when the model is right and the reader wrong.
 # - One training run is one draw. Another seed gives another number: on this data set single runs differ by about one to three points of accuracy.
 #
 # ## Check yourself
