@@ -38,7 +38,7 @@ class Config:
     stored_size: int = 96        # decoded once at this size; training crops are cut from it
     image_size: int = 64         # what the network sees
     val_fraction: float = 0.15   # of the training images, whole patients
-    phantom_images: int = 800    # films of the phantom source, all splits together
+    phantom_images: int = 1600   # films of the phantom source, all splits together
     # The network
     backbone: str = "efficientnetv2-s"
     weights: str = "phantom"     # imagenet, phantom, none, or the path of a file
@@ -94,7 +94,10 @@ class Config:
 
 
 PROFILES = {
-    "demo": {},
+    "demo": dict(
+        head_epochs=60, head_learning_rate=1e-2, fine_tune_epochs=5, fine_tune_learning_rate=8e-4,
+        crop_area=0.7, brightness=0.1, contrast=0.2,
+    ),
     "laptop": dict(
         source="chestxray2017", backbone="efficientnetv2-b0", weights="imagenet", stored_size=224, image_size=160,
         views=2, head_epochs=30, fine_tune_epochs=5, crop_area=0.15, batch_size=32,
@@ -106,8 +109,8 @@ PROFILES = {
 }
 # Minutes of each notebook on 2 CPU cores, measured; `paper` is meant for a GPU and was not timed on one.
 MINUTES = {
-    "demo": {"00": 0.3, "01": 0.5, "02": 1.5, "03": 2.0, "04": 0.4},
-    "laptop": {"00": 0.3, "01": 0.7, "02": 4.0, "03": 20.0, "04": 0.7},
+    "demo": {"00": 0.2, "01": 0.2, "02": 1.5, "03": 3.0, "04": 0.2},
+    "laptop": {"00": 0.2, "01": 1.5, "02": 4.0, "03": 20.0, "04": 0.2},
     "paper": {},
 }
 PROFILE_NAMES = ("auto", *PROFILES)

@@ -64,7 +64,7 @@ def make_phantom(n: int, size: int, seed: int = 0, shortcut: float = 0.0, pneumo
         differ in the last bit, which moves single pixels by one grey level.
     shortcut : 0-1, the share of films whose side marker follows the label (large L: pneumonia; small R: normal), not chance.
     pneumonia : share of films with pneumonia.
-    maps : keep the thickness maps (lung, heart, bone, vessel).
+    maps : keep the thickness maps (lung, heart, bone, vessel, and air: the lung less vessels and opacities).
 
     Returns
     -------
@@ -157,7 +157,7 @@ def sample_films(rng: np.random.Generator, n: int) -> dict:
 def sample_lesions(rng: np.random.Generator, subtype: np.ndarray) -> dict:
     """Opacities for films of the given subtypes: up to three foci (bacteria) or interstitial texture (virus)."""
     n = len(subtype)
-    severity = rng.uniform(0.4, 1.0, n).astype(np.float32) * (subtype > 0)
+    severity = rng.uniform(0.7, 1.0, n).astype(np.float32) * (subtype > 0)
     side = np.repeat(rng.choice([-1.0, 1.0], (n, 1)), 3, 1)
     side[:, 2] *= -1  # the third focus is on the other side
     many = np.stack([np.ones(n), rng.random(n) < 0.55, rng.random(n) < 0.30], 1)

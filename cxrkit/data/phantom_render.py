@@ -27,7 +27,7 @@ def render_block(p: dict, size: int, rng: np.random.Generator, maps: bool = Fals
     p : parameter name -> float32 [n] (or [n, …] for branches and lesions), as `phantom.sample_*` make them.
     size : pixels a side.
     rng : source of the random fields and of the pixel noise.
-    maps : also return the thickness maps (lung, heart, bone, vessel), for pretraining.
+    maps : also return the thickness maps (lung, heart, bone, vessel, and air: the lung less vessels and opacities), for pretraining.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def render_block(p: dict, size: int, rng: np.random.Generator, maps: bool = Fals
     soft = body * (1 + 0.04 * _field(fields[COARSE][:, 0], size)) - air - gas
     depth = MU["soft"] * np.clip(soft, 0, None) + MU["lung"] * air * texture + MU["bone"] * bone * q["bone_density"]
     masks = (opacity > 0.12) & (lung > 0.06)
-    thickness = {"lung": lung, "heart": heart, "bone": bone, "vessel": tissue} if maps else {}
+    thickness = {"lung": lung, "heart": heart, "bone": bone, "vessel": tissue, "air": air} if maps else {}
     return _film(q, depth, size, rng, fields), masks, thickness
 
 
