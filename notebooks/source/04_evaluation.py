@@ -20,7 +20,7 @@
 # - put an interval on every number, and a baseline beside it;
 # - explain why a model that is nearly perfect in validation falls on the test split.
 #
-# **Minutes:** less than 1 on any profile, once the stages are there.
+# **Minutes:** less than 1 on `demo` and `laptop`, once the stages are there; not timed on `paper`.
 
 # %%
 # On Colab this installs the kit and nothing else; anywhere else it does nothing.
@@ -155,7 +155,7 @@ pd.DataFrame(fall).set_index(["system", "split"])
 # Compare validation and test of each system. On the real data nearly every system falls, and mostly in **specificity**: normal test films are called ill. The test films differ in their mix
 # (62.5 % pneumonia against 74.3 %) and probably in how they were made. This is **distribution shift**; validation cannot see it, because validation was cut from the training films.
 #
-# On phantom films train and test come from the same generator, so there is no such shift to see.
+# On phantom films train and test come from the same generator: only their mix differs, so there is little shift to see.
 #
 # ## The table, beside the paper's
 
