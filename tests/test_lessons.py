@@ -43,7 +43,7 @@ def test_a_check_says_what_the_answer_looks_like(capsys, task, answer, facts, sa
 
 def test_an_unknown_question_names_the_nearest():
     with pytest.raises(CxrkitError, match="Did you mean '01.1'"):
-        checks.check("01.2", 1)
+        checks.check("1.1", 1)
 
 
 def test_the_slider_says_what_the_confusion_matrix_says():
