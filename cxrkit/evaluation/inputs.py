@@ -50,6 +50,13 @@ def check_predictions(labels, probabilities, groups=None):
     return labels.astype(np.int64), probabilities, _group_numbers(groups, len(labels))
 
 
+def check_prevalence(share) -> float:
+    """Return a prevalence as it is, or refuse one that is not a share above 0 and below 1."""
+    if not 0 < share < 1:
+        raise CxrkitError(f"The prevalence is a share above 0 and below 1 (0.05 is 5 %), not {share:g}.")
+    return float(share)
+
+
 def _numbers(values, what):
     try:
         values = values.astype(np.float64)

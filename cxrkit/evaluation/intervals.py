@@ -80,19 +80,31 @@ def patient_bootstrap(labels, probabilities, groups=None, *, thresholds=None, re
         raise CxrkitError("All films belong to one patient; a bootstrap over patients needs at least two.")
     order = np.argsort(-probabilities, kind="stable")
     labels, probabilities, groups = labels[order], probabilities[order], groups[order]
+    parts, tried = [], 0
+    for weights, size in patient_weights(labels, groups, replicates, seed):
+        tried += size
+        parts.append(_weighted_metrics(labels, probabilities, weights[:, groups], thresholds or {}))
+    return Bootstrap({name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, patients, tried - replicates)
+
+
+def patient_weights(labels, groups, replicates, seed):
+    """Yield (how often each patient is drawn, float64 [k, patients]; how many draws it took), `replicates` rows in all.
+
+    Draws that hold one class only are left out. The same labels per patient, replicates and seed give the same rows.
+    """
     rng = np.random.default_rng(seed)
-    parts, drawn, skipped = [], 0, 0
+    patients = int(groups.max()) + 1
+    ill = np.bincount(groups, labels, patients)
+    films = np.bincount(groups, minlength=patients)
     rows = max(1, _CHUNK // len(labels))
+    drawn = 0
     while drawn < replicates:
         size = min(rows, replicates - drawn)
-        weights = _patient_counts(rng, size, patients)[:, groups]
-        positives = weights @ labels
-        both = (positives > 0) & (positives < weights.sum(axis=1))
-        skipped += int(size - both.sum())
+        weights = _patient_counts(rng, size, patients)
+        positives = weights @ ill
+        both = (positives > 0) & (positives < weights @ films)
         drawn += int(both.sum())
-        if both.any():
-            parts.append(_weighted_metrics(labels, probabilities, weights[both], thresholds or {}))
-    return Bootstrap({name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, patients, skipped)
+        yield weights[both], size
 
 
 def _patient_counts(rng, size, patients):

@@ -5,7 +5,7 @@ import pandas as pd
 
 from ..config import THRESHOLD_RULES
 from ..errors import CxrkitError, nearest
-from .inputs import check_predictions
+from .inputs import check_predictions, check_prevalence
 
 STEP = 0.001  # of the round candidates
 
@@ -44,7 +44,7 @@ def threshold_sweep(labels, probabilities) -> pd.DataFrame:
     })
 
 
-def choose_threshold(labels, probabilities, rule="sensitivity", *, target_sensitivity=0.95, cost_ratio=10.0) -> float:
+def choose_threshold(labels, probabilities, rule="sensitivity", *, target_sensitivity=0.95, cost_ratio=10.0, prevalence=None) -> float:
     """Return the threshold that a rule picks from the candidates of `threshold_sweep`; ties go to the lowest.
 
     Give it validation films, never test films. The lowest of equals is the careful end: on new films, which score
@@ -55,9 +55,10 @@ def choose_threshold(labels, probabilities, rule="sensitivity", *, target_sensit
     labels, probabilities : see `check_predictions`.
     rule : "sensitivity", the greatest specificity among candidates with at least `target_sensitivity`;
         "half", 0.5 whatever the films; "youden", the greatest sensitivity + specificity - 1;
-        "cost", the least `cost_ratio` x missed pneumonias + false alarms, at the class balance of these films.
+        "cost", the least `cost_ratio` x missed pneumonias + false alarms.
     target_sensitivity : 0-1, for rule "sensitivity".
     cost_ratio : how many false alarms a missed pneumonia is worth, above 0, for rule "cost".
+    prevalence : share of the ill where the model is used, above 0 and below 1, for rule "cost"; None: as among these films.
 
     Returns
     -------
@@ -65,7 +66,7 @@ def choose_threshold(labels, probabilities, rule="sensitivity", *, target_sensit
 
     Raises
     ------
-    CxrkitError for bad predictions, an unknown rule, or a target or ratio out of range.
+    CxrkitError for bad predictions, an unknown rule, or a target, ratio or prevalence out of range.
 
     Introduced in notebook 04.
     """
@@ -87,6 +88,9 @@ def choose_threshold(labels, probabilities, rule="sensitivity", *, target_sensit
         # Both rates over their common denominator, in whole numbers, so that ties are exact.
         score = sweep["tp"] * (sweep["tn"] + sweep["fp"]) + sweep["tn"] * (sweep["tp"] + sweep["fn"])
     else:
+        if prevalence is not None:  # another mix weighs the same misses otherwise
+            share = check_prevalence(prevalence)
+            cost_ratio *= share / (1 - share) * (sweep["fp"] + sweep["tn"]).iloc[0] / (sweep["tp"] + sweep["fn"]).iloc[0]
         score = -(cost_ratio * sweep["fn"] + sweep["fp"])
         slack = 1e-12 * score.abs().max()  # equal costs may differ in their last bits
     best = score >= score.max() - slack
