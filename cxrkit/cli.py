@@ -1,4 +1,4 @@
-"""The command line: doctor, data, run. Thin: each command calls one verb and prints what it returns.
+"""The command line: doctor, data, run, grade. Thin: each command calls one verb and prints what it returns.
 
 Heavy modules are imported inside the commands, so that --help answers at once.
 """
@@ -162,6 +162,38 @@ def _show_result(result, console):
     for outcome in result.outcomes:
         if outcome.status == "failed" and outcome.path:
             console.print(f"What {outcome.notebook} had reached: {outcome.path}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def grade(
+    folder: Path = typer.Argument(..., metavar="SUBMISSIONS_DIR", help="Holds one folder for each student: STUDENT/SET.ipynb."),
+    exercise: str = typer.Option(..., "--exercise", metavar="SET", help="The set's number, such as 02."),
+    out: Path = typer.Option(..., "--out", metavar="DIR", help="Where the table, the pages and the results go; the same again goes on."),
+    jobs: int = typer.Option(None, "--jobs", metavar="N", help="Notebooks at a time. Default: one a core, as far as the memory goes."),
+    timeout: float = typer.Option(900, "--timeout", metavar="S", help="Seconds for one notebook."),
+    cell_timeout: float = typer.Option(180, "--cell-timeout", metavar="S", help="Seconds for one cell, and for trying one function."),
+    memory: int = typer.Option(3000, "--memory", metavar="MB", help="Memory for one notebook."),
+    seed: int = typer.Option(None, "--seed", metavar="N", help="Of the inputs for functions. Default: drawn once, then kept in DIR."),
+    isolation: str = typer.Option("auto", "--isolation", metavar="HOW", help="auto, bwrap, unshare or limits."),
+    force: bool = typer.Option(False, "--force", help="Run every notebook again, changed or not."),
+):
+    """Grade a class's notebooks: each walled off from this machine, its answers judged outside."""
+    from .grading.grade import grade_class
+    from .grading.items import distribution
+    from .grading.pages import write_pages
+    from .grading.sandbox import Limits
+
+    limits = Limits(timeout, cell_timeout, memory)
+    try:
+        result = grade_class(folder, exercise, out, seed=seed, jobs=jobs, limits=limits, isolation=isolation, force=force)
+    except KeyboardInterrupt:
+        print("\nStopped. The same command goes on with the notebooks that are left.", file=sys.stderr)
+        raise typer.Exit(130) from None
+    table, page = write_pages(result, exercise, out, limits)
+    if result.isolation.warning:
+        print(f"Warning: {result.isolation.warning}", file=sys.stderr)
+    print(f"{distribution(result.results)['reading']} {result.ran} run, {result.kept} stood from before.")
+    print(f"Isolation: {result.isolation.sentence}.\nTable: {table}\nReport: {page}")
 
 
 @data_app.command("get")
