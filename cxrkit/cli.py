@@ -1,4 +1,4 @@
-"""The command line: doctor, data, run, grade. Thin: each command calls one verb and prints what it returns.
+"""The command line: doctor, data, run, thresholds, grade. Thin: each command calls one verb and prints what it returns.
 
 Heavy modules are imported inside the commands, so that --help answers at once.
 """
@@ -194,6 +194,21 @@ def grade(
         print(f"Warning: {result.isolation.warning}", file=sys.stderr)
     print(f"{distribution(result.results)['reading']} {result.ran} run, {result.kept} stood from before.")
     print(f"Isolation: {result.isolation.sentence}.\nTable: {table}\nReport: {page}")
+
+
+@app.command()
+def thresholds(
+    source: Path = typer.Argument(..., metavar="PATH", help="A predictions file (path, label, probability) or a finished run folder."),
+    no_browser: bool = typer.Option(False, "--no-browser", help="Print the address and open nothing."),
+    port: int = typer.Option(None, "--port", metavar="N", help="Port of this machine; default: a free one."),
+):
+    """Open the threshold lab on predictions, in JupyterLab."""
+    from .lab_server import lab_notebook, serve
+
+    def say(line):
+        print(line, flush=True)  # a pipe must not keep the address back
+
+    raise typer.Exit(serve(lab_notebook(source), browser=not no_browser, port=port, say=say))
 
 
 @data_app.command("get")

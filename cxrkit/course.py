@@ -9,7 +9,7 @@ from pathlib import Path
 from .config import MINUTES, NAMED_WEIGHTS, Config, configure
 from .errors import CxrkitError, nearest
 from .locate import real_images
-from .notebooks import check_parameters, find_notebooks, first_line, literal, need_papermill, own_kernel_manager, read_parameters
+from .notebooks import check_parameters, find_notebooks, first_line, literal, need_papermill, own_kernel_manager, read_parameters, still_life
 
 NEEDS = {"03": ("02",), "04": ("02", "03")}  # skipped when one of these fails in the same run
 CELL_TIMEOUT = 3600.0  # seconds
@@ -160,6 +160,9 @@ def _execute(path, outputs, values, timeout, expected, console) -> Outcome:
     seconds = time.monotonic() - start
     target = failed if note else done
     if partial.exists():
+        import nbformat
+
+        nbformat.write(still_life(nbformat.read(partial, as_version=4)), partial)
         os.replace(partial, target)
     if not note:
         failed.unlink(missing_ok=True)

@@ -130,6 +130,23 @@ def _typed(parameter, value):
     raise CxrkitError(f"Parameter {parameter.name}: {wanted} expected, not {value!r}.")
 
 
+def still_life(notebook):
+    """Take the live views out of an executed notebook where a picture stands in the same output; returns the notebook.
+
+    Its kernel is gone: a page would prefer the dead view, and show an empty box or an error in place of the picture.
+    """
+    view, pictures, alive = "application/vnd.jupyter.widget-view+json", ("image/png", "text/html"), False
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if view in data and any(kind in data for kind in pictures):
+                del data[view]
+            alive |= view in data
+    if not alive:
+        notebook.metadata.pop("widgets", None)
+    return notebook
+
+
 def own_kernel_manager():
     """Return a kernel manager class whose kernel is always this very Python.
 

@@ -9,14 +9,17 @@ def score_systems(run: Run, rule: str, target_sensitivity: float, split: str) ->
     """Return {stage: block of `evaluate`} of baseline, frozen and fine-tuned on a split.
 
     Each system's locked threshold is the one that `rule` picks on its own validation predictions; a locked fine-tuned
-    threshold is taken from the run's lock. Introduced in notebook 04.
+    threshold is taken from the run's lock, and so are the terms of its rule. A value that was locked by hand ("manual") has
+    no rule that could find the others' equal: all three get that value. Introduced in notebook 04.
     """
-    blocks = {}
+    blocks, lock = {}, run.read_lock()
+    terms = {name: lock[name] for name in ("cost_ratio", "prevalence") if lock and name in lock}
     for stage in STAGES:
         val = run.read_predictions(stage, "val")
-        locked = choose_threshold(val["label"], val["probability"], rule, target_sensitivity=target_sensitivity)
-        if stage == "fine_tuned" and run.read_lock():
-            locked = run.read_lock()["value"]
+        if lock and (stage == "fine_tuned" or rule == "manual"):
+            locked = lock["value"]
+        else:
+            locked = choose_threshold(val["label"], val["probability"], rule, target_sensitivity=target_sensitivity, **terms)
         shown = val if split == "val" else run.read_predictions(stage, split)
         blocks[stage] = evaluate(
             shown["label"], shown["probability"], groups=shown.get("patient"), locked=locked,
@@ -42,7 +45,10 @@ def write_metrics(run: Run, val: dict, test: dict) -> dict:
         "seed": run.config.seed,
         "phases": {stage: both[stage] for stage in ("frozen", "fine_tuned")},
         "baseline": both["baseline"],
-        "threshold": {"rule": lock["rule"], "value": lock["value"], "target_sensitivity": lock["target_sensitivity"], "looks": lock["looks"]},
+        "threshold": {
+            "rule": lock["rule"], "value": lock["value"], "target_sensitivity": lock["target_sensitivity"],
+            "cost_ratio": lock.get("cost_ratio", 10.0), "prevalence": lock.get("prevalence"), "looks": lock["looks"],
+        },
         "test": {"n": final["n"], "auc": final["auc"], **final["at_locked"], "intervals": final["intervals"]},
         "paper": PAPER,
         "models": stage_keys(run.manifest),

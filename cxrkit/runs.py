@@ -19,6 +19,7 @@ from .config import Config
 from .data.dataset import Dataset
 from .errors import CxrkitError
 from .files import clear_partials, locked, write_csv, write_json
+from .locks import read_lock, write_lock
 
 STAGES = ("baseline", "frozen", "fine_tuned")
 HISTORY_COLUMNS = ("phase", "epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_auc", "seconds")
@@ -144,37 +145,20 @@ class Run:
 
     # --- the lock -----------------------------------------------------------------------------------------------
 
-    def lock_threshold(self, rule: str, value: float, target_sensitivity: float) -> dict:
-        """Lock the threshold of this run's fine-tuned model, or return the lock that holds already.
+    def lock_threshold(self, rule: str, value: float, target_sensitivity: float, cost_ratio: float = 10.0, prevalence: float | None = None) -> dict:
+        """Lock the threshold of this run's fine-tuned model, or return the lock that holds already; see `locks.write_lock`.
 
-        Returns {"rule", "value", "target_sensitivity", "model", "locked", "looks"}; `looks` counts the models of this folder
-        whose test results were revealed. Raises CxrkitError when another rule was locked for the same model.
+        rule : a rule of `choose_threshold`, or "manual" for a value set by hand. Raises CxrkitError when another choice was locked
+        for the same model.
         """
         model = self.manifest["stages"]["fine_tuned"]["key"]
-        locks = self._locks()
-        old = locks.get(model)
-        if old is None:
-            locks[model] = {"rule": rule, "value": float(value), "target_sensitivity": target_sensitivity, "model": model, "locked": _now()}
-            write_json(self.folder / "lock.json", locks)
-        elif (old["rule"], old["target_sensitivity"]) != (rule, target_sensitivity):
-            raise CxrkitError(
-                f"This model's threshold was locked at {old['value']:.4f} by the rule '{old['rule']}' (target {old['target_sensitivity']})"
-                f" and the test split was revealed; '{rule}' (target {target_sensitivity}) would be a second choice with the test in view.\n"
-                f"Keep that rule, or use another run folder (out=...) and report both looks. The lock is {self.folder / 'lock.json'}."
-            )
-        return locks[model] | {"looks": len(locks)}
+        return write_lock(self.folder / "lock.json", model, rule, value, target_sensitivity, cost_ratio, prevalence)
 
     def read_lock(self) -> dict | None:
         """Return the lock of the present fine-tuned model, as `lock_threshold` does, or None."""
-        locks = self._locks()
-        lock = locks.get(_key(self.manifest, "fine_tuned"))
-        return lock and lock | {"looks": len(locks)}
+        return read_lock(self.folder / "lock.json", _key(self.manifest, "fine_tuned"))
 
     # --- inside -------------------------------------------------------------------------------------------------
-
-    def _locks(self):
-        path = self.folder / "lock.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
     def _enter(self, stage, entry):
         """Put one stage's entry into manifest.json, or strike it; the others stay as they are on disk."""
@@ -214,6 +198,19 @@ def open_run(config: Config, dataset: Dataset) -> Run:
         _open_manifest(folder, config, dataset, identity)
     write_csv(folder / "splits.csv", dataset.table[["path", "split", "label", "patient"]])
     return Run(folder, config, dataset)
+
+
+def reopen_run(folder) -> Run:
+    """Open a run folder as it lies, without its films (`dataset` is None): its predictions and its lock.
+
+    Raises CxrkitError for a folder that holds no run.
+    """
+    folder = Path(folder).expanduser().resolve()
+    manifest = _read_manifest(folder)
+    if not manifest:
+        raise CxrkitError(f"{folder} holds no run: there is no manifest.json in it. A run is made with: cxrkit run --out DIR")
+    known = {field.name for field in dataclasses.fields(Config)}
+    return Run(folder, Config(**{name: value for name, value in manifest["config"].items() if name in known}), None)
 
 
 def _open_manifest(folder, config, dataset, identity):

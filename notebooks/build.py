@@ -1,5 +1,8 @@
 """Derives notebooks/*.ipynb from notebooks/source/*.py and runs them with the demo profile: `make notebooks`.
 
+The threshold lab's own notebook (source/thresholds.py) is derived into the package, where `cxrkit thresholds` finds it; it is
+not run, because its films are the user's.
+
 Edit the sources only. Without --force, a notebook whose cells still equal its source keeps the outputs it has; the
 ones before a changed one are run as well, because it needs what they leave, but not rewritten.
 """
@@ -18,10 +21,11 @@ from jupytext.combine import combine_inputs_with_outputs
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from cxrkit.notebooks import own_kernel_manager
+from cxrkit.notebooks import own_kernel_manager, still_life
 from cxrkit.files import atomic_path
 
 HERE = Path(__file__).resolve().parent
+TEMPLATE = HERE / "source" / "thresholds.py", HERE.parent / "cxrkit" / "templates" / "thresholds.ipynb"
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -40,6 +44,14 @@ def derive(source: Path, existing: Path):
 def cells_of(notebook):
     """Return what a source decides of a notebook: each cell's kind, text and tags."""
     return [(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in notebook.cells]
+
+
+def derive_template(source: Path, existing: Path) -> None:
+    """Write the lab's notebook anew where its cells are not its source's; it holds no outputs."""
+    if not existing.is_file() or cells_of(nbformat.read(existing, as_version=4)) != cells_of(jupytext.read(source)):
+        with atomic_path(existing) as partial:
+            partial.write_text(nbformat.writes(derive(source, existing)).rstrip("\n") + "\n", encoding="utf-8")
+        print(f"{existing.stem:<24} written")
 
 
 def is_current(source: Path, existing: Path) -> bool:
@@ -62,6 +74,7 @@ def execute(notebook, places: dict):
         notebook, timeout=1800, kernel_name="python3", kernel_manager_class=own_kernel_manager(), record_timing=False,
         resources={"metadata": {"path": str(HERE)}})
     client.execute()
+    still_life(notebook)
     notebook.metadata = nbformat.from_dict(METADATA | {k: v for k, v in notebook.metadata.items() if k == "widgets"})
     text = nbformat.writes(notebook)
     for place, name in places.items():
@@ -75,6 +88,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--force", action="store_true", help="run and rewrite all of them")
     force = parser.parse_args().force
+    derive_template(*TEMPLATE)
     pairs = [(source, HERE / f"{source.stem}.ipynb") for source in sorted((HERE / "source").glob("[0-9]*.py"))]
     changed = [source.stem for source, existing in pairs if force or not is_current(source, existing)]
     if not changed:

@@ -1,4 +1,4 @@
-"""What the lessons lean on: self-checks that name the misconception, the slider, the metrics file, the short error."""
+"""What the lessons lean on: self-checks that name the misconception, the metrics file, the short error."""
 
 import json
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxrkit import checks, evaluation, results, stages, widgets
+from cxrkit import checks, evaluation, results, stages
 from cxrkit.config import configure
 from cxrkit.errors import CxrkitError
 from cxrkit.runs import open_run
@@ -44,17 +44,6 @@ def test_a_check_says_what_the_answer_looks_like(capsys, task, answer, facts, sa
 def test_an_unknown_question_names_the_nearest():
     with pytest.raises(CxrkitError, match="Did you mean '01.1'"):
         checks.check("1.1", 1)
-
-
-def test_the_slider_says_what_the_confusion_matrix_says():
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 2, 200)
-    probabilities = np.clip(labels * 0.4 + rng.random(200) * 0.6, 0, 1)
-    box = widgets.threshold_slider(labels, probabilities, start=0.5)
-    slider, state = box.children
-    slider.value = 0.7
-    counts = evaluation.at_threshold(labels, probabilities, 0.7)["confusion"]
-    assert f"{counts['fn']} are missed" in state.value and f"{counts['fp']} are flagged" in state.value
 
 
 @pytest.fixture

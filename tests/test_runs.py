@@ -65,6 +65,33 @@ def test_the_lock_outlives_the_process_and_refuses_a_second_rule(tmp_path, datas
         again.lock_threshold("youden", 0.6, 0.95)
 
 
+def test_a_value_set_by_hand_is_locked_as_it_is(tmp_path, dataset):
+    run = open_run(config(tmp_path), dataset)
+    finish(run)
+    run.lock_threshold("manual", 0.4, 0.95)
+    again = open_run(config(tmp_path), dataset)
+    assert again.lock_threshold("manual", 0.4, 0.8)["value"] == 0.4, "the target is no term of a value set by hand"
+    with pytest.raises(CxrkitError, match=r"locked at 0.4000 by the rule 'manual' \(0.4000\).*'manual' \(0.4100\)"):
+        again.lock_threshold("manual", 0.41, 0.95)
+
+
+def test_the_cost_rule_is_locked_with_its_terms(tmp_path, dataset):
+    run = open_run(config(tmp_path), dataset)
+    finish(run)
+    run.lock_threshold("cost", 0.2, 0.95, cost_ratio=20.0, prevalence=0.1)
+    assert run.lock_threshold("cost", 0.3, 0.9, cost_ratio=20.0, prevalence=0.1)["value"] == 0.2
+    with pytest.raises(CxrkitError, match="ratio 20"):
+        run.lock_threshold("cost", 0.2, 0.95, cost_ratio=5.0, prevalence=0.1)
+
+
+def test_a_damaged_lock_does_not_open_the_test_split_again(tmp_path, dataset):
+    run = open_run(config(tmp_path), dataset)
+    finish(run)
+    (run.folder / "lock.json").write_text('{"cut')
+    with pytest.raises(CxrkitError, match="lock.json is damaged"):
+        run.lock_threshold("youden", 0.6, 0.95)
+
+
 def test_a_new_model_needs_a_new_lock_and_counts_as_another_look(tmp_path, dataset):
     run = open_run(config(tmp_path), dataset)
     finish(run)

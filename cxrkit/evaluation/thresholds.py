@@ -70,6 +70,11 @@ def choose_threshold(labels, probabilities, rule="sensitivity", *, target_sensit
 
     Introduced in notebook 04.
     """
+    return choose_from_sweep(threshold_sweep(labels, probabilities), rule, target_sensitivity, cost_ratio, prevalence)
+
+
+def choose_from_sweep(sweep, rule, target_sensitivity=0.95, cost_ratio=10.0, prevalence=None) -> float:
+    """Return what `choose_threshold` returns, from a `threshold_sweep` that is there already."""
     if rule not in THRESHOLD_RULES:
         raise CxrkitError(
             f"Unknown threshold rule '{rule}'; there are {', '.join(THRESHOLD_RULES)}.{nearest(rule, THRESHOLD_RULES)}")
@@ -77,7 +82,6 @@ def choose_threshold(labels, probabilities, rule="sensitivity", *, target_sensit
         raise CxrkitError(f"The target sensitivity must lie above 0 and be at most 1 (0.95 is 95 %), not {target_sensitivity}.")
     if not 0 < cost_ratio < np.inf:
         raise CxrkitError(f"The cost ratio must be a number above 0, not {cost_ratio}.")
-    sweep = threshold_sweep(labels, probabilities)
     if rule == "half":
         return 0.5
     slack = 0

@@ -16,11 +16,13 @@ Colours are seaborn's colour-blind-safe ones, and line style, marker or hatching
 from .curves import (
     calibration_curve, learning_curves, read_calibration_curve, read_learning_curves, read_roc_curves, roc_curves,
 )
+from .decisions import cost_panel, prevalence_curves, read_cost_panel, read_prevalence_curves
 from .films import film_grid, prediction_gallery, read_film_grid, read_prediction_gallery, worst_first
 from .thresholds import confusion_matrix, read_confusion_matrix, read_threshold_panel, threshold_panel
 
 __all__ = [
-    "calibration_curve", "confusion_matrix", "film_grid", "learning_curves", "prediction_gallery", "read_calibration_curve",
-    "read_confusion_matrix", "read_film_grid", "read_learning_curves", "read_prediction_gallery", "read_roc_curves",
-    "read_threshold_panel", "roc_curves", "threshold_panel", "worst_first",
+    "calibration_curve", "confusion_matrix", "cost_panel", "film_grid", "learning_curves", "prediction_gallery", "prevalence_curves",
+    "read_calibration_curve", "read_confusion_matrix", "read_cost_panel", "read_film_grid", "read_learning_curves",
+    "read_prediction_gallery", "read_prevalence_curves", "read_roc_curves", "read_threshold_panel", "roc_curves", "threshold_panel",
+    "worst_first",
 ]
