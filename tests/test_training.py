@@ -251,3 +251,18 @@ def test_class_weights_make_both_classes_count_alike():
     weights = batches.sample_weights(labels)
     assert weights[labels == 1].sum() == pytest.approx(weights[labels == 0].sum())
     assert weights.mean() == pytest.approx(1.0)
+
+
+def test_half_precision_trains_both_phases(tmp_path):
+    """The path that a GPU takes by itself, taken on purpose: films in, finite probabilities out, weights kept in single precision."""
+    config = small_config(tmp_path, mixed_precision="on", fine_tune_epochs=2, head_epochs=2)
+    run = open_run(config, small_dataset())
+    try:
+        model = stages.make_fine_tuned(run)
+        assert models.backbone_of(model).get_layer("top_conv").compute_dtype == "float16"
+        assert {str(weight.dtype) for weight in model.weights} == {"float32"} and model.output.dtype == "float32"
+        assert run.read_predictions("fine_tuned", "test")["probability"].between(0, 1).all()
+        history = run.read_history()
+        assert history["phase"].value_counts().to_dict() == {"frozen": 2, "fine_tuned": 2} and np.isfinite(history["loss"]).all()
+    finally:
+        keras.config.set_dtype_policy("float32")
