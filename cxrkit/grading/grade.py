@@ -21,7 +21,7 @@ from ..progress import Progress
 from . import isolation as isolating
 from . import marks, sandbox, submission
 
-JUDGE_MB = 4000  # memory of the process that reads and judges one submission
+JUDGE_MB = 3000  # memory of the process that reads and judges one submission
 
 
 @dataclasses.dataclass
@@ -46,6 +46,7 @@ class _Plan:
     limits: sandbox.Limits
     isolation: isolating.Isolation
     force: bool
+    jobs: int
 
 
 def grade_class(folder, exercise: str, out, *, seed=None, jobs=None, limits=sandbox.Limits(), isolation="auto", force=False) -> ClassResult:
@@ -85,16 +86,20 @@ def grade_class(folder, exercise: str, out, *, seed=None, jobs=None, limits=sand
     except OSError as problem:
         raise CxrkitError(f"{out} cannot be made ({problem.strerror}). Choose another folder with --out PATH.") from None
     write_json(out / "grading.json", {"exercise": row.number, "seed": seed})
-    plan = _Plan(folder, out, row.number, row.stem, seed, kit_fingerprint(), limits, chosen, force)
-    results = _run(plan, students, jobs or usual_jobs(limits))
+    plan = _Plan(folder, out, row.number, row.stem, seed, kit_fingerprint(), limits, chosen, force, jobs or usual_jobs(limits))
+    marks.warm_up(row.number, seed)
+    results = _run(plan, students)
     ran = sum(result.pop("fresh") for result in results)
     return ClassResult(results, chosen, seed, ran, len(results) - ran)
 
 
 def usual_jobs(limits) -> int:
     """Return how many notebooks run at a time: one a core, fewer where memory is short."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, int(psutil.virtual_memory().available * 0.9 / (limits.memory_mb * sandbox.MB))))
+    return max(1, min(len(_cores()), int(psutil.virtual_memory().available * 0.9 / (limits.memory_mb * sandbox.MB))))
+
+
+def _cores() -> list[int]:
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
 
 
 def kit_fingerprint() -> str:
@@ -157,9 +162,9 @@ def _in_process(function, *arguments):
 _CONTEXT = multiprocessing.get_context("fork") if hasattr(os, "fork") else None
 
 
-def _run(plan, students, jobs):
+def _run(plan, students):
     """Run the class, a few at a time; return the results in order."""
-    waiting, running, results, free = list(enumerate(students)), {}, {}, list(range(jobs))
+    waiting, running, results, free = list(enumerate(students)), {}, {}, list(range(plan.jobs))
     progress = Progress(f"Grading {plan.stem}", len(students))
     try:
         while waiting or running:
@@ -190,7 +195,9 @@ def _work(plan, student, slot):
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the sandbox is ended as well
     sandbox.adopt_orphans()
-    path, kept = _result_path(plan, student), None
+    if sys.platform == "linux":  # what is read and judged here is a stranger's
+        resource.setrlimit(resource.RLIMIT_DATA, (JUDGE_MB * sandbox.MB, resource.RLIM_INFINITY))
+    path = _result_path(plan, student)
     found = submission.read_submission(plan.folder, student, plan.stem)
     key = {"student": student, "sha256": found.sha256, "exercise": plan.number, "seed": plan.seed, "kit": plan.kit}
     kept = _read(path)
@@ -206,9 +213,8 @@ def _grade(plan, found, slot):
     if found.problem:
         return _result(found, marks.unread(plan.number, found.problem), found.problem, plan)
     outcome = sandbox.run_notebook(
-        found.cells, marks.questions(plan.number, plan.seed), plan.isolation, plan.limits, slot, marks.parameters(plan.number, found))
-    if sys.platform == "linux":
-        resource.setrlimit(resource.RLIMIT_DATA, (JUDGE_MB * sandbox.MB, resource.RLIM_INFINITY))
+        found.cells, marks.questions(plan.number, plan.seed), plan.isolation, plan.limits, slot,
+        _cores()[slot::plan.jobs], marks.parameters(plan.number, found))
     rows = marks.mark(plan.number, plan.seed, found, outcome)
     if outcome.ended:
         found.notes.append(outcome.ended)

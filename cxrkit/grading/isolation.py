@@ -19,7 +19,7 @@ HOME = "/tmp/home"  # where a submission works, inside
 KIT = Path(__file__).resolve().parent.parent
 INSIDE = KIT / "grading" / "inside"
 # What of cxrkit.checks a notebook needs; the judges stay outside, so that no answer can be asked of them.
-CHECKS = ("__init__.py", "plain.py", "tasks.py", "desk.py", "worlds.py", "hospital.py", "hints.py", "quizzes.py")
+CHECKS = ("__init__.py", "plain.py", "tasks.py", "desk.py", "worlds.py", "hospital.py", "hints.py", "quizzes.py", "questions.py")
 _ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "fonts", "mime.types", "alternatives")
 _SENTENCES = {
     "bwrap": "bubblewrap: own process, network, IPC and mount namespaces, {user}, a read-only minimal file system, no network",

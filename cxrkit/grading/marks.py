@@ -21,6 +21,12 @@ def questions(number: str, seed: int) -> list[dict]:
     return rows
 
 
+def warm_up(number: str, seed: int) -> None:
+    """Judge a nonsense answer to each task, so that what the judges load and compute is there before the class's processes split off."""
+    for id in SETS[number].tasks:
+        judge(id, 0 if TASKS[id].kind == "value" else [], seed=world_seed(number) if TASKS[id].kind == "value" else seed)
+
+
 def parameters(number: str, submission) -> dict:
     """Return the parameters that the notebook gets: in a set that is drawn by student, the name on the folder, whatever stands in the cell."""
     drawn = world_seed(number, "anybody") != world_seed(number)

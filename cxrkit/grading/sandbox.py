@@ -22,9 +22,10 @@ from ..checks import plain
 from . import isolation as isolating
 
 MB = 1_000_000
-SAID = 100 * MB  # bytes on the pipe, all lines together
-PROCESSES = 64  # at once; the hard limit on threads lies above
-THREADS = 400
+SAID = 64 * MB  # bytes on the pipe, all lines together
+PROCESSES = 48  # at once; the hard limit on threads lies above
+THREADS = 200
+SCARCE = 1500 * MB  # of the machine's memory left
 GRACE = 3.0  # seconds that a cell has after its time to let itself be stopped
 _TICK = 0.2  # seconds between two looks at memory and processes
 
@@ -58,7 +59,7 @@ class Outcome:
     peak_mb: int = 0
 
 
-def run_notebook(cells, answers, isolation, limits=Limits(), slot=0, parameters=None) -> Outcome:
+def run_notebook(cells, answers, isolation, limits=Limits(), slot=0, cores=None, parameters=None) -> Outcome:
     """Run code cells in order and return what they stated.
 
     Parameters
@@ -68,9 +69,10 @@ def run_notebook(cells, answers, isolation, limits=Limits(), slot=0, parameters=
     isolation : from `isolation.candidates`.
     limits : Limits.
     slot : number of this run among those that go on at the same time.
+    cores : numbers of the processor cores to run on, so that a notebook that spins slows down nobody else's; None: all.
     parameters : {"after": number of code cells, "values": {name: value}}, set there as papermill would.
     """
-    job = {"cells": cells, "parameters": parameters or {"after": 0, "values": {}}, "answers": answers, "cell_seconds": limits.cell_seconds, "limits": _hard_limits(limits, slot)}
+    job = {"cells": cells, "cores": cores, "parameters": parameters or {"after": 0, "values": {}}, "answers": answers, "cell_seconds": limits.cell_seconds, "limits": _hard_limits(limits, slot)}
     uid = isolating.user_of(slot)
     with _folder(isolation, uid) as (home, leave):
         watch = _Watch(limits, uid if isolation.method == "limits" else None)
@@ -126,7 +128,7 @@ class _Watch:
 
     def __init__(self, limits, uid):
         self.limits, self.uid, self.outcome, self.process = limits, uid, Outcome(), None
-        self.heard, self.rest, self.complaint, self.done = 0, b"", b"", False
+        self.heard, self.rest, self.complaint, self.done = 0, [], b"", False
 
     def run(self, command, job, environment, home, leave):
         self.begun = self.cell_begun = time.monotonic()
@@ -172,7 +174,11 @@ class _Watch:
         if self.heard > SAID:
             self.outcome.ended = f"it stated more than {SAID // MB} MB of answers"
             return
-        *lines, self.rest = (self.rest + chunk).split(b"\n")
+        self.rest.append(chunk)
+        if b"\n" not in chunk:
+            return
+        *lines, rest = b"".join(self.rest).split(b"\n")
+        self.rest = [rest]
         for line in lines:
             with contextlib.suppress(ValueError):  # not a line of the agent's: believed as little as the rest, and of no use
                 self.understand(line)
@@ -219,16 +225,19 @@ class _Watch:
 
     def measure(self):
         family = self.family()
-        memory = 0
-        for process in family:
-            with contextlib.suppress(psutil.Error):
-                memory += process.memory_info().rss
-        if memory > self.limits.memory_mb * MB:  # shared pages were counted once for each process; now exactly
-            memory = sum(_proportional(process) for process in family)
-        self.outcome.peak_mb = max(self.outcome.peak_mb, memory // MB)
         if len(family) > PROCESSES:
             self.outcome.ended = f"{self.where()} started more than {PROCESSES} processes at once"
-        elif memory > self.limits.memory_mb * MB:
+            return
+        # A fork shares its parent's pages, so only what it has beyond them counts; where memory runs short, all of it does.
+        # (The exact share of each page waits for a lock that a fork bomb holds.)
+        resident, parents = {}, {}
+        for process in family:
+            with contextlib.suppress(psutil.Error):
+                parents[process.pid], resident[process.pid] = process.ppid(), process.memory_info().rss
+        scarce = psutil.virtual_memory().available < SCARCE
+        memory = sum(resident.values() if scarce else (max(0, rss - resident.get(parents[pid], 0)) for pid, rss in resident.items()))
+        self.outcome.peak_mb = max(self.outcome.peak_mb, memory // MB)
+        if memory > self.limits.memory_mb * MB:
             self.outcome.ended = f"{self.where()} used more than {self.limits.memory_mb} MB of memory"
 
     def where(self):
@@ -284,13 +293,6 @@ def _running(process):
     except (psutil.Error, ChildProcessError):
         pass
     return False
-
-
-def _proportional(process):
-    try:
-        return process.memory_full_info().pss
-    except (psutil.Error, AttributeError):
-        return 0
 
 
 def adopt_orphans() -> None:

@@ -28,7 +28,7 @@ def main():
     os.dup2(nowhere, 0)
     os.makedirs(os.environ["HOME"], exist_ok=True)
     os.chdir(os.environ["HOME"])
-    bind(job["limits"])
+    bind(job["limits"], job["cores"])
     runner = Runner(job, os.fdopen(pipe, "wb", buffering=0))
     os.dup2(nowhere, 1)  # what cells print floods nothing
     os.dup2(nowhere, 2)  # until here it told why the agent cannot start
@@ -36,8 +36,10 @@ def main():
     runner.run()
 
 
-def bind(limits):
+def bind(limits, cores):
     """Set hard limits, which only a process with more rights could raise again."""
+    if cores and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores)
     for name, value in limits.items():
         if hasattr(resource, name):
             number, (_, hard) = getattr(resource, name), resource.getrlimit(getattr(resource, name))
