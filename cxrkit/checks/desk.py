@@ -64,8 +64,8 @@ def _show(task, verdict):
     else:
         known = verdict.misconception not in (None, *PLAIN_REASONS)
         print(f"{task.id}: not yet. {f'It looks like: {verdict.misconception}. ' if known else ''}{verdict.message}")
-    for line in verdict.right:
-        print(f"  right: {line}")
+    if verdict.right:
+        print(f"  right: {'; '.join(verdict.right)}")
     if not verdict.passed:
         print(f"  for a hint: hint(\"{task.id}\")")
 

@@ -117,3 +117,20 @@ def predictions(seed: int = 0, n: int = 600) -> pd.DataFrame:
     label = (rng.random(n) < 0.6).astype(np.int64)
     logit = 1.3 * (2 * label - 1) + rng.normal(0, 1.25, n)
     return pd.DataFrame({"label": label, "probability": np.round(1 / (1 + np.exp(-0.6 - 3.2 * logit)), 3)})
+
+
+def real_films(data: str = "") -> pd.DataFrame | None:
+    """Names and labels of the real films, where they are on this disk: path, label, split, patient. None where they are not.
+
+    data : their folder or zip; empty: where `cxrkit data get` puts them. No film is opened.
+    """
+    from .. import locate
+    from ..data.chestxray2017 import Films
+    from ..data.splits import patient_key
+
+    location = data or locate.real_images()
+    if not location:
+        return None
+    with Films(location) as source:
+        rows = [(film.path, film.label, film.split, patient_key(film.path.rsplit("/", 1)[-1])[0] or film.path) for film in source.films]
+    return pd.DataFrame(rows, columns=["path", "label", "split", "patient"])
