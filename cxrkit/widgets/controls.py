@@ -8,14 +8,14 @@ import ipywidgets
 import traitlets
 
 RULES = {"half": "0.5", "youden": "Youden", "sensitivity": "sensitivity ≥ {target:g} %", "cost": "least cost"}
-_NARROW, _WIDE = ipywidgets.Layout(width="9.5em"), ipywidgets.Layout(width="17em")
+_NARROW, _WIDE = ipywidgets.Layout(width="13em"), ipywidgets.Layout(width="17em")
 _AUTO = {"description_width": "initial"}
 
 
 def threshold(lab):
     """A slider and a number field for the threshold."""
     slider = ipywidgets.FloatSlider(min=0, max=1, step=0.001, readout=False, description="threshold", style=_AUTO, layout=ipywidgets.Layout(width="24em"))
-    number = ipywidgets.BoundedFloatText(min=0, max=1, step=0.001, description="typed", style=_AUTO, layout=_NARROW)
+    number = ipywidgets.BoundedFloatText(min=0, max=1, step=0.001, description="or type it", style=_AUTO, layout=_NARROW)
     return [_tied(lab, "threshold", slider, "cx-threshold-slider"), _tied(lab, "threshold", number, "cx-threshold-number")]
 
 
@@ -65,6 +65,8 @@ def bins(lab):
 
 
 def _tied(lab, name, widget, kind):
-    traitlets.link((lab, name), (widget, "value"))
+    # A browser counts its slider's steps in floating point: 0.418 would come back as 0.41800000000000004.
+    back = (lambda value: round(value, 4)) if "slider" in kind else (lambda value: value)
+    traitlets.link((lab, name), (widget, "value"), transform=(lambda value: value, back))
     widget.add_class(kind)
     return widget

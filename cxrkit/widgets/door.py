@@ -14,7 +14,7 @@ _RULES = {"manual": "set by hand", "half": "rule 0.5", "youden": "rule Youden", 
 
 def door_view(lab) -> View:
     """Return the view that locks the lab's threshold and shows the test split; a lock that is there is shown at once."""
-    ask = ipywidgets.Button(description="Lock the threshold and reveal the test split", button_style="warning", layout=ipywidgets.Layout(width="auto"))
+    ask = ipywidgets.Button(description="Lock the threshold and reveal the test split", button_style="warning", layout=ipywidgets.Layout(width="auto", align_self="flex-start"))
     yes = ipywidgets.Button(description="", button_style="danger", layout=ipywidgets.Layout(width="auto"))
     no = ipywidgets.Button(description="Not yet", layout=ipywidgets.Layout(width="auto"))
     said = ipywidgets.HTML()

@@ -6,7 +6,7 @@ from .lab import Prepared, State, percent
 from .svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Axes, bar_path, fresh_id, picture
 
 _UNIT = {0: "0", 0.25: "", 0.5: "0.5", 0.75: "", 1: "1"}
-ROWS = (("recall", "sensitivity"), ("specificity", "specificity"), ("precision", "PPV (precision)"), ("npv", "NPV"), ("f1", "F1"), ("accuracy", "accuracy"))
+ROWS = (("recall", "sensitivity"), ("specificity", "specificity"), ("precision", "PPV"), ("npv", "NPV"), ("f1", "F1"), ("accuracy", "accuracy"))
 _ELSEWHERE = {"precision": "ppv", "npv": "npv", "f1": "f1", "accuracy": "accuracy"}
 
 
@@ -92,9 +92,9 @@ def numbers(prepared: Prepared, state: State) -> str:
     """The rates with 95 % intervals; with a prevalence set, what they become there, and which did not move."""
     table, there = state.table, state.there
     called = {"precision": table["confusion"]["tp"] + table["confusion"]["fp"], "npv": table["confusion"]["tn"] + table["confusion"]["fn"]}
-    head = f'<th scope="col">among these films<br><small>{percent(state.share)} ill</small></th>'
+    head = f'<th scope="col">these films<br><small>{percent(state.share)} ill</small></th>'
     if there:
-        head += f'<th scope="col">where it is used<br><small>{percent(state.settings.prevalence)} ill</small></th><th scope="col">moves?</th>'
+        head += f'<th scope="col">where used<br><small>{percent(state.settings.prevalence)} ill</small></th><th scope="col">moves?</th>'
     body = []
     for key, name in ROWS:
         value = table[key] if called.get(key, 1) else None

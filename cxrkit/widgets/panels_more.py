@@ -5,12 +5,14 @@ from html import escape
 import numpy as np
 
 from ..evaluation import calibration_table, reliability_curve, scale_temperature
+from ..evaluation.decisions import decision_curve_of
 from .lab import PEOPLE, Prepared, State, percent, worst_films
 from .panels import ROWS, _UNIT, figure, matrix
 from .svg import Axes
 
 _COST_TICKS = (0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000)
 _GRID = np.arange(201) / 200
+_HEADINGS = {"missed": "Missed pneumonias", "false alarm": "False alarms", "right": "Called right, but only just"}
 _STEPS = {"as given": "as given", "temperature": "after temperature scaling", "temperature and prior shift": "… and the prior shift"}
 
 
@@ -39,7 +41,7 @@ def benefit(prepared: Prepared, state: State) -> str:
     curve = prepared.benefit(state.settings.prevalence)
     top = curve["model"].iloc[0]
     floor = -0.25 * top
-    ticks = {v: f"{v:.2f}" for v in (0, top / 2, top)}
+    ticks = {v: f"{v:.3f}" if top < 0.1 else f"{v:.2f}" for v in (0, top / 2, top)}
     axes = Axes((0, 1), (floor, 1.08 * top), _UNIT, ticks, "threshold taken as a probability", "net benefit per child")
     x = curve["threshold"].to_numpy()
     axes.line([0, 1], [0, 0], "cx-chance")
@@ -47,9 +49,10 @@ def benefit(prepared: Prepared, state: State) -> str:
     axes.line(x[:stop], curve["treat_all"].to_numpy()[:stop], "cx-curve-2")
     axes.line(x, curve["model"], "cx-curve")
     axes.upright(state.settings.threshold)
-    row = curve.iloc[int(np.abs(x - state.settings.threshold).argmin())]
+    row = decision_curve_of(prepared.points.ill, prepared.points.well, state.settings.prevalence, [min(state.settings.threshold, 0.99)]).iloc[0]
+    axes.cross(row["threshold"], row["model"])
     better = "the model" if row["model"] > max(row["treat_all"], 0) + 1e-9 else "flagging everybody" if row["treat_all"] > 0 else "flagging nobody"
-    words = (f'At {row["threshold"]:.2f}: model <span data-cx="benefit">{row["model"]:.3f}</span> (solid), everybody {row["treat_all"]:.3f} (dashed), '
+    words = (f'At {row["threshold"]:.3f}: model <span data-cx="benefit">{row["model"]:.3f}</span> (solid), everybody {row["treat_all"]:.3f} (dashed), '
              f"nobody 0 (dotted). Best here: {better}.")
     return figure("Net benefit", axes.svg(f"Decision curve. {words}".replace('<span data-cx="benefit">', "").replace("</span>", "")), words)
 
@@ -136,7 +139,8 @@ def gallery(table, image_of, state: State, count=6) -> str:
     table : DataFrame of `lab.sorted_for_reading`. image_of : path -> data address of a small picture, or None.
     """
     _, _, missed, flagged = PEOPLE[state.settings.people]
-    headings = {"missed": f"Missed pneumonias ({missed})", "false alarm": f"False alarms ({flagged})", "right": "Called right, but only just"}
+    meaning = {"missed": f" ({missed})", "false alarm": f" ({flagged})"} if state.settings.people == "children" else {}
+    headings = {kind: words + meaning.get(kind, "") for kind, words in _HEADINGS.items()}
     parts = []
     for kind, (rows, total) in worst_films(table, state.settings.threshold, count).items():
         order = {"missed": "lowest probability first", "false alarm": "highest first", "right": "nearest to the threshold first"}[kind]

@@ -63,7 +63,7 @@ class RunSource(Source):
 
     def __init__(self, run: Run):
         self.run, self.seed = run, run.config.seed
-        self.name = f"{run.config.backbone}, run {run.folder.name}"
+        self.name = f"{run.config.backbone}, run folder {run.folder.name}"
         self.people = "phantom" if run.config.is_phantom else "children"
 
     def open(self):

@@ -7,8 +7,7 @@ from ..evaluation import scale_temperature
 def explorer(lab):
     """The four-part panel at the present threshold."""
     labels, probabilities = _films(lab)
-    figure = plots.threshold_panel(labels, probabilities, lab.threshold, **_about(lab))
-    return figure, f"{lab.state.sentence} {plots.read_threshold_panel(labels, probabilities, lab.threshold)}"
+    return plots.threshold_panel(labels, probabilities, lab.threshold, **_about(lab)), plots.read_threshold_panel(labels, probabilities, lab.threshold)
 
 
 def costs(lab):

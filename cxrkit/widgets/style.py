@@ -43,10 +43,11 @@ body[data-jp-theme-light="false"] .cxrkit-lab,body.vscode-dark .cxrkit-lab,html[
 .cxrkit-lab table{border-collapse:collapse;font-size:13px;margin:0;color:var(--cx-ink);background:transparent}
 .cxrkit-lab th,.cxrkit-lab td{padding:3px 8px;text-align:right;border-bottom:1px solid var(--cx-line);font-variant-numeric:tabular-nums;
  background:transparent;color:var(--cx-ink);vertical-align:baseline}
-.cxrkit-lab th{font-weight:600}.cxrkit-lab tbody th{text-align:left}
+.cxrkit-lab th{font-weight:600}.cxrkit-lab tbody th,.cxrkit-lab thead th:first-child{text-align:left}
 .cxrkit-lab td small{color:var(--cx-soft);font-size:12px;white-space:nowrap}
 .cxrkit-lab .cx-scroll{overflow-x:auto}
-.cxrkit-lab .cx-matrix td{min-width:84px;text-align:center}
+.cxrkit-lab .cx-matrix td,.cxrkit-lab .cx-matrix th{padding:3px 5px}
+.cxrkit-lab .cx-matrix td{min-width:80px;text-align:center}
 .cxrkit-lab .cx-matrix b{font-size:20px;display:block;line-height:1.15}
 .cxrkit-lab .cx-wrong{border:2px dashed var(--cx-ink)!important}
 .cxrkit-lab .cx-right{border:2px solid var(--cx-line)!important}

@@ -41,7 +41,7 @@ class ThresholdLab(traitlets.HasTraits):
     threshold = traitlets.Float(0.5, min=0, max=1)
     cost_ratio = traitlets.Float(10.0, min=1)
     own_prevalence = traitlets.Bool(True)
-    prevalence_percent = traitlets.Float(5.0, min=0.1, max=99.9)
+    prevalence_percent = traitlets.Float(50.0, min=0.1, max=99.9)
     target = traitlets.Float(95.0, min=50, max=100)
     split = traitlets.Unicode("validation")
     splits = traitlets.List(traitlets.Unicode())
@@ -55,6 +55,7 @@ class ThresholdLab(traitlets.HasTraits):
         self._state, self._calibration = functools.lru_cache(2)(self._state_of), functools.lru_cache(4)(self._draw_calibration)
         lock = self.source.read_lock()
         super().__init__(splits=[self.source.split], split=self.source.split, target=float(target), threshold=lock["value"] if lock else float(threshold))
+        self.prevalence_percent = min(max(round(100 * self.prepared(self.split).points.prevalence, 1), 0.1), 99.9)
         if lock:
             self.rule, self.splits = lock["rule"], [self.source.split, "test"]
         self.observe(self._moved, _DRAWN)
@@ -114,7 +115,7 @@ class ThresholdLab(traitlets.HasTraits):
 
     def explorer(self) -> View:
         """All controls; histograms, ROC, precision-recall, confusion matrix and rates."""
-        shown = (panels.histogram, panels.matrix, panels.roc, panels.precision_recall, panels.numbers)
+        shown = (panels.histogram, panels.roc, panels.precision_recall, panels.matrix, panels.numbers)
         parts = [*controls.threshold(self), *controls.rules(self), *controls.cost(self), *controls.prevalence(self), *controls.split(self)]
         return View(self, "explorer", parts, [_of_state(panel) for panel in shown], stills.explorer)
 
