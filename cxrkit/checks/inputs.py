@@ -50,7 +50,7 @@ def _splits(rng):
 def _hashes(rng):
     """01.5: hashes and split of films, with copies inside train, inside test, and across."""
     cases = []
-    for n in (40, 60, 90):
+    for k, n in enumerate((40, 60, 90)):
         hashes = np.array([f"{value:08x}" for value in rng.choice(2**32, n, replace=False)])
         split = np.where(rng.random(n) < 0.3, "test", "train")
         train, test = rng.permutation(np.flatnonzero(split == "train")), rng.permutation(np.flatnonzero(split == "test"))
@@ -58,6 +58,7 @@ def _hashes(rng):
         hashes[test[1]] = hashes[test[0]]
         hashes[test[2]] = hashes[test[3]] = hashes[train[2]]  # two test films of one picture
         hashes[test[4]] = hashes[train[3]] = hashes[train[4]] = hashes[train[5]]
+        hashes[test[5 : 5 + k]] = hashes[train[6 : 6 + k]]
         cases.append([hashes, split])
     return cases
 
@@ -73,7 +74,7 @@ def _features(rng):
     for n, m, d in ((40, 12, 5), (25, 25, 3), (60, 8, 7)):
         train = rng.normal(rng.normal(0, 3, d), rng.uniform(0.5, 4, d), (n, d))
         val = rng.normal(train.mean(0) + 1.5, 2.0, (m, d))
-        train[:, -1] = val[:, -1] = 0.7
+        train[:, -1] = val[:, -1] = 0.5
         cases.append([train, val])
     return cases
 

@@ -2,6 +2,8 @@
 
 import importlib
 
+import numpy as np
+
 from .tasks import find_task
 from .verdict import FORM, UNTOUCHED, NotYet, Verdict
 
@@ -31,7 +33,8 @@ def judge(task_id: str, value, *, seed: int) -> Verdict:
         return Verdict(False, right, UNTOUCHED, f"{what} in the cell above and run both cells again.")
     module = importlib.import_module(f".judge_{task.id[:2]}", __package__)
     try:
-        message = module.JUDGES[task.id](value, seed, right)
+        with np.errstate(all="ignore"):
+            message = module.JUDGES[task.id](value, seed, right)
     except NotYet as stop:
         return Verdict(False, right, stop.misconception, stop.message)
     except (TypeError, ValueError, KeyError, IndexError, OverflowError, AttributeError):  # a form that nobody thought of

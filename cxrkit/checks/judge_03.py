@@ -18,10 +18,10 @@ _KEEP = {  # whether a change leaves the diagnosis alone, and what is to be said
 _CONFUSED = {  # told, named instead: the misconception
     ("memorises", "still_learning"): ("overfitting and underfitting exchanged", "training goes on falling while validation turns up: that is not a lack of epochs"),
     ("still_learning", "memorises"): ("overfitting and underfitting exchanged", "both curves fall side by side to the end: nothing has been learned by heart"),
-    ("too_fast", "few_films"): ("a high learning rate taken for few films", "the *training* loss jumps as well, and it has plenty of films"),
-    ("few_films", "too_fast"): ("few films taken for a high learning rate", "the training loss falls smoothly; only validation is ragged"),
-    ("memorises", "few_films"): ("a trend taken for noise", "validation turns up steadily, not here and there"),
-    ("few_films", "memorises"): ("noise taken for a trend", "validation goes up and down without a trend; one bad epoch is not overfitting"),
+    ("too_fast", "few_films"): ("few films and a high learning rate exchanged", "the *training* loss jumps as well, and it has plenty of films"),
+    ("few_films", "too_fast"): ("few films and a high learning rate exchanged", "the training loss falls smoothly; only validation is ragged"),
+    ("memorises", "few_films"): ("noise and trend exchanged", "validation turns up steadily, not here and there"),
+    ("few_films", "memorises"): ("noise and trend exchanged", "validation goes up and down without a trend; one bad epoch is not overfitting"),
 }
 
 

@@ -128,12 +128,12 @@ def _curve(value, seed, right):
     stated, observed = (share(answer[name], row[name], 0.006) for name in ("stated", "observed"))
     if same(stated, row["observed"], 0.006) and same(observed, row["stated"], 0.006):
         miss("stated and observed exchanged", "`stated` is what the model says, the mean probability in the bin; `observed` is what happened, the share that is ill.")
+    if same(stated, sum(BIN) / 2, 1e-9) and not same(row["stated"], sum(BIN) / 2, 5e-4):
+        miss("the middle of the bin", "0.85 is the middle of the bin. Take the mean of the probabilities that are really in it.")
     if same(stated, row["stated"], 0.006):
         right.append(f"stated: on average the model says {row['stated']:.1%}")
     elif same(stated, above["probability"].mean(), 0.006) or same(observed, above["label"].mean(), 0.006):
         miss("everything above 0.8 taken for the bin", "The bin ends at 0.9: leave the films above it out.")
-    elif same(stated, sum(BIN) / 2, 1e-9):
-        miss("the middle of the bin", "0.85 is the middle of the bin. Take the mean of the probabilities that are really in it.")
     else:
         miss(None, f"Take the films with a probability above {BIN[0]} up to {BIN[1]} ({int(inside.sum())} of them), and the mean of their probabilities.")
     if same(observed, row["observed"], 0.006):
