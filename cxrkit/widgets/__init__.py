@@ -5,6 +5,13 @@ state as text; `controls`, `view`, `door` and `threshold_lab` put it on the page
 """
 
 from .lab import Settings, State, lab_state
-from .threshold_lab import ThresholdLab
 
 __all__ = ["Settings", "State", "ThresholdLab", "lab_state"]
+
+
+def __getattr__(name):
+    if name != "ThresholdLab":
+        raise AttributeError(f"module 'cxrkit.widgets' has no attribute '{name}'")
+    from .threshold_lab import ThresholdLab  # only now are widgets needed
+
+    return ThresholdLab

@@ -29,7 +29,7 @@ def door_view(lab) -> View:
         ask.layout.display = "none" if shut else ""
         question.layout.display = "" if asking and not shut else "none"
         yes.description = f"Yes, lock {lab.threshold:.4f} ({_RULES[lab.rule]}) for good"
-        said.value = f"<p>{html.escape(message)}</p>" if message else ""
+        said.value = f"<p>{html.escape(message, quote=False)}</p>" if message else ""
 
     def lock(_):
         try:
@@ -50,17 +50,17 @@ def door_view(lab) -> View:
 def _panel(lab):
     """What lies behind the door, or why it is closed."""
     if lab.source.closed:
-        return f"<p>{html.escape(lab.source.closed)}</p>"
+        return f"<p>{html.escape(lab.source.closed, quote=False)}</p>"
     lock = lab.source.read_lock()
     if lock is None:
         return f"<p>To be locked: <b data-cx=\"to-lock\">{lab.threshold:.4f}</b>, {_RULES[lab.rule]}. The test films have not been read.</p>"
     try:
         sides = [(lab.prepared(split), _at(lab, split, lock)) for split in (lab.source.split, "test")]
     except CxrkitError as problem:
-        return f"<p>The threshold is locked, but the test films cannot be read: {html.escape(str(problem))}</p>"
+        return f"<p>The threshold is locked, but the test films cannot be read: {html.escape(str(problem), quote=False)}</p>"
     head = (f'<p>Locked at <b data-cx="locked">{lock["value"]:.4f}</b> ({_RULES[lock["rule"]]}), {html.escape(lock["locked"][:16].replace("T", " "))} UTC; '
             f"models of this folder that have met the test split: {lock['looks']}. It no longer follows the slider.</p>")
-    return f"{head}<p><b>On test films.</b> {html.escape(sides[1][1].sentence)}</p>{panels_more.beside(*sides)}"
+    return f"{head}<p><b>On test films.</b> {html.escape(sides[1][1].sentence, quote=False)}</p>{panels_more.beside(*sides)}"
 
 
 def _at(lab, split, lock):

@@ -35,7 +35,7 @@ class View:
 
     def draw(self):
         """Bring sentence and panels up to the lab's state; text that stays the same is not sent."""
-        sentence = f'{self.lab.banner}<p class="cx-sentence" role="status">{html.escape(self.lab.state.sentence)}</p>'
+        sentence = f'{self.lab.banner}<p class="cx-sentence" role="status">{html.escape(self.lab.state.sentence, quote=False)}</p>'
         _put(self.sentence, sentence)
         for box, panel in zip(self.boxes, self._panels):
             _put(box, panel(self.lab))
@@ -49,7 +49,9 @@ class View:
             "text/plain": words,
         }
         metadata = {}
-        if figure is not None:
+        if figure is None:
+            bundle["text/html"] = f"<p>{html.escape(words, quote=False)}</p>"
+        else:
             bundle["image/png"], metadata["image/png"] = _png(figure), {"alt": words}
         display(bundle, raw=True, metadata=metadata)
         print(f"As drawn at first: {words}")
