@@ -12,13 +12,15 @@ ifneq ($(shell $(IN_VENV) -c "print(open('.venv/.installed').read().strip())" 2>
 .PHONY: .venv/.installed
 endif
 
-.PHONY: help install course test lab notebooks test-colab clean
+.PHONY: help install course test lab notebooks exercises test-nbgrader test-colab clean
 
 help:
 	@echo "make course       run notebooks 00-04 on phantom films (5 minutes), write runs/demo/ with a report"
 	@echo "make lab          open the course in JupyterLab"
 	@echo "make test         run every test"
 	@echo "make notebooks    derive notebooks/*.ipynb from notebooks/source/*.py and run them (FORCE=1: all of them)"
+	@echo "make exercises    derive exercises/ and solutions/ from solutions/source/*.py and run the solutions (FORCE=1: all)"
+	@echo "make test-nbgrader  grade two sets with nbgrader in a temporary course"
 	@echo "make test-colab   build Colab's environment, install the kit in it, run the notebooks there"
 	@echo "make install      the set-up alone (the others call it)"
 	@echo "make clean        remove .venv, .venv-colab and caches; runs/ stays"
@@ -51,6 +53,12 @@ test: install
 
 notebooks: install
 	@$(IN_VENV) notebooks/build.py $(if $(FORCE),--force)
+
+exercises: install
+	@$(IN_VENV) solutions/build.py $(if $(FORCE),--force)
+
+test-nbgrader: install
+	@$(IN_VENV) tests/nbgrader_course.py
 
 test-colab: install
 	@$(IN_VENV) tests/colab/run.py $(if $(COLAB_PYTHON),--python "$(COLAB_PYTHON)")
