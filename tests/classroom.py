@@ -16,7 +16,7 @@ SOLVED = ROOT / "solutions" / f"{SET}.ipynb"
 RIGHT = ["Ana Álvarez", "李 雷", "Ömer-Faruk", "=cmd|'calc'!A0", "<img src=x onerror=alert(1)>", "@sum(A1)", "o'brien", "name with  two spaces", "-1+1", "Zoë"]
 
 WRONG = {  # student: (task, what takes the answer's place, the misconception that must be named)
-    "ppv_is_sensitivity": ("04.1", "answer_04_1 = at_half(films)['recall']", None),
+    "ppv_is_sensitivity": ("04.1", "answer_04_1 = at_half(films)['recall']", "PPV read as sensitivity"),
     "exchanged": ("04.2", "def answer_04_2(y, p, t):\n    c = p >= t\n    return (~c)[y == 0].mean(), c[y == 1].mean()", "specificity for sensitivity"),
     "strict": ("04.2", "def answer_04_2(y, p, t):\n    c = p > t\n    return c[y == 1].mean(), (~c)[y == 0].mean()", "the wrong side of a tie"),
     "auc_of_labels": ("04.3", "def answer_04_3(y, p):\n    from sklearn.metrics import roc_auc_score\n    return roc_auc_score(y, p >= 0.5)", "the AUC of labels, not of scores"),

@@ -1,6 +1,7 @@
 """From what a notebook stated to points and reasons. Runs outside, on plain values only."""
 
 import contextlib
+import re
 import signal
 
 from ..checks import plain
@@ -71,7 +72,8 @@ def _why_missing(task, submission, outcome):
         return f"no answer: {submission.lost[task.id]}"
     if outcome.ended:
         return f"no answer: {outcome.ended}"
-    setters = [number for number, source in enumerate(submission.cells, 1) if task.name in source]
+    sets = re.compile(rf"^\s*(?:def\s+)?{task.name}\s*[(=:]", re.MULTILINE)
+    setters = [number for number, source in enumerate(submission.cells, 1) if sets.search(source)]
     for number in setters:
         if number in outcome.errors:
             return f"no answer: code cell {number} stopped ({outcome.errors[number]})"

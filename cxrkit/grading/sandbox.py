@@ -20,6 +20,7 @@ import psutil
 
 from ..checks import plain
 from . import isolation as isolating
+from .inside.agent import NO_MEMORY
 
 MB = 1_000_000
 SAID = 64 * MB  # bytes on the pipe, all lines together
@@ -261,6 +262,8 @@ class _Watch:
         if not self.outcome.started:
             last = self.complaint.decode("utf-8", "replace").strip().splitlines()
             return f"the sandbox did not start ({last[-1][:200] if last else f'exit code {code}'})"
+        if code == NO_MEMORY:
+            return f"{self.where()} found no memory left ({self.limits.memory_mb} MB are allowed)"
         signal = -code if code < 0 else code - 128 if code > 128 else 0
         how = {9: "was killed (memory, or too much CPU time)", 24: "used too much CPU time", 25: "wrote too large a file"}.get(signal, f"was ended by signal {signal}")
         return f"{self.where()} {how}" if signal else f"{self.where()} ended Python itself (exit code {code})"

@@ -81,13 +81,15 @@ def _bytes(home, name):
         raise _Unreadable(f"{name} is missing" + (f"; the folder holds {', '.join(others)}" if others else "")) from None
     except OSError as problem:
         raise _Unreadable("the notebook is a link to another file" if path.is_symlink() else f"{name} cannot be opened ({problem.strerror})") from None
-    with os.fdopen(descriptor, "rb") as file:
-        facts = os.fstat(descriptor)
-        if not stat.S_ISREG(facts.st_mode):
-            raise _Unreadable(f"{name} is no regular file")
-        if facts.st_size > LARGEST:
-            raise _Unreadable(f"{name} has {facts.st_size / 1e6:,.0f} MB; {LARGEST / 1e6:.0f} MB is the most that is read")
-        return file.read(LARGEST + 1)[:LARGEST]
+    facts = os.fstat(descriptor)
+    why = "" if stat.S_ISREG(facts.st_mode) else f"{name} is no regular file"
+    if facts.st_size > LARGEST:
+        why = f"{name} has {facts.st_size / 1e6:,.0f} MB; {LARGEST / 1e6:.0f} MB is the most that is read"
+    if why:
+        os.close(descriptor)
+        raise _Unreadable(why)
+    with open(descriptor, "rb") as file:
+        return file.read(LARGEST)
 
 
 def _cells(data) -> list[dict]:

@@ -13,6 +13,7 @@ import resource
 import signal
 import sys
 
+NO_MEMORY = 77  # exit code
 ASKED = 1.0  # seconds between requests to stop; the grader outside ends what does not
 
 
@@ -33,7 +34,10 @@ def main():
     os.dup2(nowhere, 1)  # what cells print floods nothing
     os.dup2(nowhere, 2)  # until here it told why the agent cannot start
     sys.argv[1:] = []
-    runner.run()
+    try:
+        runner.run()
+    except MemoryError:  # what a cell hoards leaves no room to say so
+        os._exit(NO_MEMORY)
 
 
 def bind(limits, cores):
@@ -112,6 +116,8 @@ class Runner:
             text = work() or ""
             signal.setitimer(signal.ITIMER_REAL, 0)
             return text
+        except MemoryError:
+            raise
         except BaseException as problem:
             signal.setitimer(signal.ITIMER_REAL, 0)
             return describe(problem)
