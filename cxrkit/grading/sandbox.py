@@ -262,7 +262,7 @@ class _Watch:
         if not self.outcome.started:
             last = self.complaint.decode("utf-8", "replace").strip().splitlines()
             return f"the sandbox did not start ({last[-1][:200] if last else f'exit code {code}'})"
-        if code == NO_MEMORY:
+        if code == NO_MEMORY or code and self.outcome.peak_mb > 0.9 * self.limits.memory_mb:  # libraries end Python in ways of their own
             return f"{self.where()} found no memory left ({self.limits.memory_mb} MB are allowed)"
         signal = -code if code < 0 else code - 128 if code > 128 else 0
         how = {9: "was killed (memory, or too much CPU time)", 24: "used too much CPU time", 25: "wrote too large a file"}.get(signal, f"was ended by signal {signal}")
