@@ -63,7 +63,7 @@ while True:
 SPY = """
 import glob, os, socket
 seen = []
-for path in [*{places!r}, '/etc/shadow', '/proc/1/environ', *glob.glob('/proc/[0-9]*/cwd/*'), *glob.glob({submissions!r} + '/*/*')]:
+for path in [*{places!r}, '/etc/shadow', *('/proc/1/root' + path for path in {places!r}), *glob.glob('/proc/[0-9]*/cwd/*'), *glob.glob({submissions!r} + '/*/*')]:
     try:
         with open(path, 'rb') as file: seen.append((path, len(file.read())))
     except OSError: pass

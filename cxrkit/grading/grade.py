@@ -116,7 +116,8 @@ def choose_isolation(wanted: str, hidden) -> isolating.Isolation:
     for candidate in isolating.candidates(wanted, hidden):
         complaint = _in_process(_try_isolation, candidate)
         if not complaint:
-            return candidate
+            why = f" What was tried: {'; '.join(said)}." if said and candidate.warning else ""
+            return dataclasses.replace(candidate, warning=candidate.warning + why)
         said.append(f"{candidate.method}: {complaint}")
     raise CxrkitError(f"No isolation works here ({'; '.join(said) or f'{wanted} is not installed'}).\n"
                       "Install bubblewrap (Debian, Ubuntu: sudo apt install bubblewrap), or grade as an ordinary user who can run this Python.")
@@ -203,7 +204,12 @@ def _work(plan, student, slot):
     kept = _read(path)
     if not plan.force and found.sha256 and kept.get("key") == key:
         sys.exit(_KEPT)
-    write_json(path, {"key": key} | _grade(plan, found, slot))
+    try:
+        result = _grade(plan, found, slot)
+    except Exception as problem:  # the grader's own fault, or the machine's: said, and tried again next time
+        why = f"the grader itself failed on this notebook ({type(problem).__name__}: {str(problem)[:200]})"
+        result = _result(found, marks.unread(plan.number, why), why, plan) | {"key": None}
+    write_json(path, {"key": key} | result)
 
 
 _KEPT = 3  # exit code of a process whose result stood already

@@ -27,8 +27,8 @@ _SENTENCES = {
     "limits": "limits only: {user}, limits on time, memory, files and processes",
 }
 _WARNING = (
-    "Neither bubblewrap nor unshare works here, so notebooks can use the network and read every file that {user} can read, "
-    "solutions and other submissions included. On Debian or Ubuntu: sudo apt install bubblewrap")
+    "Limits alone, no walls: a notebook can use the network and read every file that {user} can read, solutions and other submissions "
+    "included. Walls need bubblewrap or unshare on Linux (Debian, Ubuntu: sudo apt install bubblewrap).")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import pwd
 import select
 import shutil
 import subprocess
@@ -73,7 +72,8 @@ def run_notebook(cells, answers, isolation, limits=Limits(), slot=0, cores=None,
     cores : numbers of the processor cores to run on, so that a notebook that spins slows down nobody else's; None: all.
     parameters : {"after": number of code cells, "values": {name: value}}, set there as papermill would.
     """
-    job = {"cells": cells, "cores": cores, "parameters": parameters or {"after": 0, "values": {}}, "answers": answers, "cell_seconds": limits.cell_seconds, "limits": _hard_limits(limits, slot)}
+    job = {"cells": cells, "cores": cores, "parameters": parameters or {"after": 0, "values": {}}, "answers": answers,
+           "cell_seconds": limits.cell_seconds, "limits": _hard_limits(limits, slot)}
     uid = isolating.user_of(slot)
     with _folder(isolation, uid) as (home, leave):
         watch = _Watch(limits, uid if isolation.method == "limits" else None)
@@ -120,8 +120,9 @@ def _hard_limits(limits, slot):
 
 def _threads_of(uid):
     """Count the threads that a user has already: some kernels count them against a notebook that runs as that user."""
-    name = pwd.getpwuid(os.geteuid()).pw_name if uid is None else None
-    return sum(process.info["num_threads"] or 0 for process in psutil.process_iter(["username", "num_threads"]) if name and process.info["username"] == name)
+    user = os.geteuid() if uid is None else uid
+    running = psutil.process_iter(["uids", "num_threads"])
+    return sum(process.info["num_threads"] or 0 for process in running if process.info["uids"] and process.info["uids"].real == user)
 
 
 class _Watch:
