@@ -8,6 +8,7 @@ answers are taken out, and outputs are kept of cells tagged `expected` only. Wit
 import argparse
 import importlib.util
 import os
+import re
 import sys
 import tempfile
 import time
@@ -69,10 +70,11 @@ def derive(source: Path):
     for cell in notebook.cells:
         task, check = cell.metadata.pop("task", None), cell.metadata.pop("check", None)
         cell.metadata.pop("lines_to_next_cell", None)  # jupytext's own
-        if task and task != section:  # ids count from the last task, so that a cell more in one moves none in the others
-            section, place = task, 0
-        place += 1
-        cell.id = f"cell-{section.replace('.', '-')}-{place}"
+        if heading := re.match(r"## (\d\d\.\d+) ", cell.source):  # ids count from there: a cell more in one task moves none in the others
+            section, place = heading[1], 0
+        if not task and not check:
+            place += 1
+            cell.id = f"cell-{section.replace('.', '-')}-{place}"
         if task:
             cell.id = TASKS[task].name.replace("_", "-")
             cell.metadata["nbgrader"] = _nbgrader(TASKS[task].name, solution=True)

@@ -30,8 +30,9 @@ c.ExecutePreprocessor.timeout = 180
 
 
 def nbgrader(python, course, *arguments):
+    # nbgrader calls alembic by its bare name
     env = os.environ | {"JUPYTER_PATH": str(course / "jupyter"), "CXRKIT_DATA": str(course / "data"), "CXRKIT_CACHE": str(course / "cache"),
-                        "CXRKIT_PROFILE": "demo", "TF_CPP_MIN_LOG_LEVEL": "3"}
+                        "CXRKIT_PROFILE": "demo", "TF_CPP_MIN_LOG_LEVEL": "3", "PATH": f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run([python, "-m", "nbgrader", *arguments], cwd=course, env=env, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"nbgrader {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")

@@ -539,3 +539,9 @@ def test_what_does_not_exist_is_named_with_what_does():
         checks.quiz("02", 1, "d")
     with pytest.raises(CxrkitError, match="There is no set"):
         checks.progress("9")
+
+
+def test_no_part_of_the_checks_needs_tensorflow():
+    names = ["desk", "judge", "worlds", "hospital", "inputs", "hints", "questions", *(f"judge_{number}" for number in SETS)]
+    code = f"import sys, importlib\nfor n in {names}: importlib.import_module('cxrkit.checks.' + n)\nprint([m for m in ('keras', 'tensorflow', 'matplotlib') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"

@@ -52,7 +52,7 @@ def _hashes(rng):
     cases = []
     for k, n in enumerate((40, 60, 90)):
         hashes = np.array([f"{value:08x}" for value in rng.choice(2**32, n, replace=False)])
-        split = np.where(rng.random(n) < 0.3, "test", "train")
+        split = rng.permutation(np.repeat(["test", "train"], (n // 3, n - n // 3)))
         train, test = rng.permutation(np.flatnonzero(split == "train")), rng.permutation(np.flatnonzero(split == "test"))
         hashes[train[1]] = hashes[train[0]]
         hashes[test[1]] = hashes[test[0]]
