@@ -156,10 +156,10 @@ def test_a_rule_stays_on_while_its_terms_move_and_ends_when_a_hand_moves_the_thr
     lab = ThresholdLab(run)
     val = run.read_predictions("fine_tuned", "val")
     lab.choose("cost")
-    lab.cost_ratio = 200.0
+    lab.cost_ratio = 80.0
     lab.prevalence_percent = 20.0
     assert lab.own_prevalence is False, "moving the prevalence takes the tick away"
-    assert lab.rule == "cost" and lab.threshold == evaluation.choose_threshold(val["label"], val["probability"], "cost", cost_ratio=200, prevalence=0.2)
+    assert lab.rule == "cost" and lab.threshold == evaluation.choose_threshold(val["label"], val["probability"], "cost", cost_ratio=80, prevalence=0.2)
     lab.choose("sensitivity")
     lab.target = 80.0
     assert lab.threshold == evaluation.choose_threshold(val["label"], val["probability"], target_sensitivity=0.8)

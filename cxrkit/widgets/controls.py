@@ -37,8 +37,8 @@ def rules(lab):
 
 def cost(lab):
     """A slider and a number field for what a missed pneumonia costs, in false alarms."""
-    slider = ipywidgets.FloatLogSlider(base=10, min=0, max=2.5, step=0.02, readout=False, description="a miss costs", style=_AUTO, layout=_WIDE)
-    number = ipywidgets.BoundedFloatText(min=1, max=10**2.5, step=1, description="false alarms", style=_AUTO, layout=ipywidgets.Layout(width="11em"))
+    slider = ipywidgets.FloatSlider(min=1, max=100, step=1, readout=False, description="a miss costs", style=_AUTO, layout=_WIDE)
+    number = ipywidgets.BoundedFloatText(min=1, max=100, step=1, description="false alarms", style=_AUTO, layout=ipywidgets.Layout(width="11em"))
     return [_tied(lab, "cost_ratio", slider, "cx-cost-slider"), _tied(lab, "cost_ratio", number, "cx-cost-number")]
 
 

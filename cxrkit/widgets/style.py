@@ -47,6 +47,7 @@ body[data-jp-theme-light="false"] .cxrkit-lab,body.vscode-dark .cxrkit-lab,html[
 .cxrkit-lab td small{color:var(--cx-soft);font-size:12px;white-space:nowrap}
 .cxrkit-lab .cx-scroll{overflow-x:auto}
 .cxrkit-lab .cx-matrix td,.cxrkit-lab .cx-matrix th{padding:3px 5px}
+.cxrkit-lab .cx-numbers td,.cxrkit-lab .cx-numbers th{padding:3px 4px}
 .cxrkit-lab .cx-matrix td{min-width:80px;text-align:center}
 .cxrkit-lab .cx-matrix b{font-size:20px;display:block;line-height:1.15}
 .cxrkit-lab .cx-wrong{border:2px dashed var(--cx-ink)!important}

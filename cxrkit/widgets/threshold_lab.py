@@ -39,7 +39,7 @@ class ThresholdLab(traitlets.HasTraits):
     """
 
     threshold = traitlets.Float(0.5, min=0, max=1)
-    cost_ratio = traitlets.Float(10.0, min=1)
+    cost_ratio = traitlets.Float(10.0, min=1, max=100)
     own_prevalence = traitlets.Bool(True)
     prevalence_percent = traitlets.Float(50.0, min=0.1, max=99.9)
     target = traitlets.Float(95.0, min=50, max=100)
