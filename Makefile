@@ -12,11 +12,12 @@ ifneq ($(shell $(IN_VENV) -c "print(open('.venv/.installed').read().strip())" 2>
 .PHONY: .venv/.installed
 endif
 
-.PHONY: help install course test lab notebooks exercises test-nbgrader test-colab clean
+.PHONY: help install course test lab lab-thresholds notebooks exercises test-nbgrader test-colab clean
 
 help:
 	@echo "make course       run notebooks 00-04 on phantom films (5 minutes), write runs/demo/ with a report"
 	@echo "make lab          open the course in JupyterLab"
+	@echo "make lab-thresholds  open the threshold lab on a finished run (RUN=runs/demo) or on predictions (RUN=mine.csv)"
 	@echo "make test         run every test"
 	@echo "make notebooks    derive notebooks/*.ipynb from notebooks/source/*.py and run them (FORCE=1: all of them)"
 	@echo "make exercises    derive exercises/ and solutions/ from solutions/source/*.py and run the solutions (FORCE=1: all)"
@@ -43,6 +44,10 @@ course: install
 
 lab: install
 	@$(IN_VENV) -m jupyterlab notebooks/00_start_here.ipynb
+
+RUN ?= runs/demo
+lab-thresholds: install
+	@$(IN_VENV) -m cxrkit thresholds "$(RUN)"
 
 # One pytest run over the tests and, through nbval, every committed notebook: its closing line is the whole result.
 # The notebooks share one run folder in temporary space; only cells marked NBVAL_CHECK_OUTPUT are compared.

@@ -51,9 +51,11 @@ def run_folder(tmp_path_factory):
     from cxrkit.data import load_dataset
     from cxrkit.runs import open_run
 
-    config = configure("demo", phantom_images=600, out=str(tmp_path_factory.mktemp("browser") / "demo"))
-    os.environ["CXRKIT_CACHE"] = str(tmp_path_factory.mktemp("cache"))
-    dataset = load_dataset(config)
+    home = tmp_path_factory.mktemp("browser")
+    config = configure("demo", phantom_images=600, out=str(home / "demo"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CXRKIT_CACHE", str(home / "cache"))
+        dataset = load_dataset(config)
     run = open_run(config, dataset)
     rng = np.random.default_rng(7)
     with run.stage("fine_tuned"):
@@ -74,7 +76,7 @@ def lab_address(browser, run_folder, tmp_path_factory):
         path.write_text(json.dumps(values))
     (home / "jupyter_lab_config.json").write_text(json.dumps({"LabApp": {"expose_app_in_browser": True, "news_url": None}}))
     places = {"JUPYTER_CONFIG_DIR": home, "JUPYTER_DATA_DIR": home / "data", "JUPYTER_RUNTIME_DIR": home / "runtime", "IPYTHONDIR": home / "ipython",
-              "JUPYTERLAB_SETTINGS_DIR": home / "lab" / "user-settings", "JUPYTERLAB_WORKSPACES_DIR": home / "workspaces"}
+              "CXRKIT_CACHE": run_folder.parent / "cache", "JUPYTERLAB_SETTINGS_DIR": home / "lab" / "user-settings", "JUPYTERLAB_WORKSPACES_DIR": home / "workspaces"}
     command = [sys.executable, "-m", "cxrkit", "thresholds", str(run_folder), "--no-browser"]
     server = subprocess.Popen(command, env=os.environ | {name: str(path) for name, path in places.items()}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               text=True, start_new_session=True)
