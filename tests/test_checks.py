@@ -440,10 +440,13 @@ def test_a_check_says_what_was_right_and_where_help_is(capsys):
 
 def test_a_students_function_cannot_change_what_it_is_judged_by():
     def vandal(patients, share, seed):
-        patients[:] = "nobody"
-        return np.zeros(len(patients), bool)
+        patients[:] = np.arange(len(patients)).astype(str)  # every film its own patient
+        return _film_by_film(patients, share, seed)
 
-    assert not verdict("01.4", vandal).passed
+    assert verdict("01.4", vandal).misconception == "the same patient stands on both sides"
+    arguments = inputs("01.4", SEED)[0]
+    plain.call(vandal, arguments)
+    assert plain.dumps(arguments) == plain.dumps(inputs("01.4", SEED)[0])
 
 
 def test_progress_is_kept_and_survives_a_spoilt_file(capsys, tmp_path):
