@@ -35,7 +35,7 @@ def lab_notebook(source) -> Path:
 
     path = Path(source).expanduser().resolve()
     if not path.exists():
-        raise CxrkitError(f"{path} does not exist. Give a predictions file (path, label, probability) or a finished run folder.")
+        raise CxrkitError(f"{path} does not exist. Give a predictions file (path, label, probability), or the folder of a finished run (made by: cxrkit run).")
     source_of(path)
     notebook = path / "thresholds.ipynb" if path.is_dir() else path.with_name(f"{path.stem}.thresholds.ipynb")
     if notebook.is_file():
