@@ -548,3 +548,49 @@ def test_no_part_of_the_checks_needs_tensorflow():
     names = ["desk", "judge", "worlds", "hospital", "inputs", "hints", "questions", *(f"judge_{number}" for number in SETS)]
     code = f"import sys, importlib\nfor n in {names}: importlib.import_module('cxrkit.checks.' + n)\nprint([m for m in ('keras', 'tensorflow', 'matplotlib') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
+# --- right in another way -------------------------------------------------------------------------------------------
+
+
+def _with_sklearn(patients, share, seed):
+    from sklearn.model_selection import GroupShuffleSplit
+
+    mask = np.zeros(len(patients), bool)
+    mask[next(GroupShuffleSplit(1, test_size=share, random_state=seed).split(patients, groups=patients))[1]] = True
+    return mask
+
+
+def _with_pandas(patients, share, seed):
+    counts = pd.Series(patients).value_counts().sample(frac=1, random_state=seed)
+    return pd.Series(patients).isin(counts.index[counts.cumsum() <= share * len(patients)])
+
+
+def _with_scaler(train, val):
+    from sklearn.preprocessing import StandardScaler
+
+    scaler = StandardScaler().fit(train)
+    return scaler.transform(train), scaler.transform(val)
+
+
+def _with_roc_curve(labels, probabilities, missed, alarm):
+    from sklearn.metrics import roc_curve
+
+    false, true, thresholds = roc_curve(labels, probabilities, drop_intermediate=False)  # its first threshold is infinite
+    return thresholds[np.argmin(missed * (1 - true) * labels.sum() + alarm * false * (1 - labels).sum())]
+
+
+def _with_odds(p, then, now):
+    odds = p / (1 - p) * now / (1 - now) * (1 - then) / then
+    return (odds / (1 + odds)).tolist()
+
+
+@pytest.mark.parametrize("task, answer", [
+    ("01.4", _with_sklearn), ("01.4", _with_pandas), ("01.4", lambda *case: _with_sklearn(*case).astype(int).tolist()), ("02.4", _with_scaler),
+    ("02.4", lambda a, b: [(part - a.mean(0)) / np.where(a.std(0, ddof=1) > 0, a.std(0, ddof=1), 1) for part in (a, b)]),
+    ("03.5", lambda s, w, n, peak: peak * (s / w if s < w else np.cos(np.pi * (s - w) / (n - 1 - w)) / 2 + 0.5)), ("04.4", _with_roc_curve), ("04.6", _with_odds),
+    ("04.2", lambda y, p, t: {"sensitivity": np.float32((p >= t)[y == 1].mean()), "specificity": (p < t)[y == 0].mean()}),
+])
+def test_another_way_that_works_passes(task, answer):
+    for seed in range(8):
+        assert verdict(task, answer, seed).passed, (seed, verdict(task, answer, seed))

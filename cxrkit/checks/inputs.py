@@ -106,7 +106,7 @@ def _batch(rng):
 def _steps(rng):
     """03.5: step, warmup, total, peak."""
     cases = []
-    for warmup, total, peak in ((50, 500, 3e-4), (20, 400, 1e-3)):
+    for warmup, total, peak in ((50, 500, 3e-4), (64, 400, 1e-3)):
         steps = [0, 1, warmup // 2, warmup - 1, warmup, *rng.integers(warmup + 1, total - 2, 12), total // 2, (total + warmup) // 2, total - 1]
         cases += [[int(step), warmup, total, peak] for step in steps]
     return cases

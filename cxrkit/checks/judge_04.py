@@ -89,7 +89,8 @@ def _cheapest(case, missed, alarm, score=None):
 
 def _cost(value, seed, right):
     cases = inputs("04.4", seed)
-    thresholds = [number(result, "one threshold") for result in returned(value, cases)]
+    # scikit-learn's roc_curve begins with a threshold of infinity: nobody is flagged
+    thresholds = [1.01 if result == np.inf else number(result, "one threshold") for result in returned(value, cases)]
     if all(t > 1.1 for t in thresholds):
         miss(PERCENT, "A threshold is a probability from 0 to 1.")
 
