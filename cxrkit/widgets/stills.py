@@ -34,17 +34,21 @@ def reader(lab):
     """The gallery of films, where there are pictures; else the words alone."""
     films, dataset = lab.films(lab.split), lab.source.dataset
     words = plots.read_prediction_gallery(films, lab.threshold)
-    return None if dataset is None else plots.prediction_gallery(dataset, films, lab.threshold, **_about(lab)), words
+    if dataset is None:
+        return None, words
+    figure = plots.prediction_gallery(dataset, films, lab.threshold, columns=4, **_about(lab))
+    figure.set_dpi(75)  # a committed notebook stays small
+    return figure, words
 
 
 def door(lab):
-    """Before the lock: the state on validation. After it: both confusion matrices."""
+    """The confusion matrix on validation; after the lock that of the test split beside it."""
     lock = lab.source.read_lock()
-    if not lock or lab.source.closed:
-        return explorer(lab)
-    tables = {split: lab.prepared(split).points.at(lock["value"]) for split in (lab.source.split, "test")}
-    figure = plots.confusion_matrix(tables, phantom=lab.source.people == "phantom")
-    return figure, f"Locked at {lock['value']:.4f}. {plots.read_confusion_matrix(tables)}"
+    open_ = lock and not lab.source.closed
+    splits = (lab.source.split, "test") if open_ else (lab.source.split,)
+    tables = {split: lab.prepared(split).points.at(lock["value"] if open_ else lab.threshold) for split in splits}
+    said = f"Locked at {lock['value']:.4f}." if open_ else f"Not locked; at threshold {lab.threshold:.3f},"
+    return plots.confusion_matrix(tables, phantom=lab.source.people == "phantom"), f"{said} {plots.read_confusion_matrix(tables)}"
 
 
 def _films(lab):

@@ -107,9 +107,14 @@ class ThresholdLab(traitlets.HasTraits):
     def lock(self) -> dict:
         """Lock the present threshold and open the test split; returns the lock. See `locks.write_lock` for what is refused."""
         lock = self.source.lock(self.rule, self.threshold, self.settings)
-        self.splits = [self.source.split, "test"]
-        self._moved()
+        self.refresh()
         return lock
+
+    def refresh(self) -> None:
+        """Look whether a threshold was locked elsewhere (by the next cell, by another notebook) and draw every view."""
+        if self.source.read_lock() and not self.source.closed:
+            self.splits = [self.source.split, "test"]
+        self._moved()
 
     # --- the views ----------------------------------------------------------------------------------------------
 

@@ -15,12 +15,14 @@
 #
 # **What you will be able to do after this notebook**
 #
-# - turn a probability into a decision by a rule that you can defend;
+# - turn a probability into a decision by a rule that you can defend, and say what it costs;
 # - read a confusion matrix as children, not as percentages;
+# - say which numbers travel to a place where fewer are ill, and which do not;
+# - tell whether 80 % means 80 in 100, and mend it where it does not;
 # - put an interval on every number, and a baseline beside it;
 # - explain why a model that is nearly perfect in validation falls on the test split.
 #
-# **Minutes:** less than 1 on `demo` and `laptop`, once the stages are there; not timed on `paper`.
+# **Minutes:** less than 1 on `demo` and `laptop` for the machine, once the stages are there (not timed on `paper`); 30 to 40 for you.
 
 # %%
 # On Colab this installs the kit and nothing else; anywhere else it does nothing.
@@ -42,11 +44,11 @@ target_sensitivity: float = 0.0  # what the rule `sensitivity` must reach on val
 
 # %%
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
+from IPython.display import Markdown
 
 import cxrkit
-from cxrkit import evaluation, plots, results, stages, widgets
+from cxrkit import card, evaluation, plots, results, stages, widgets
 
 if drive and "COLAB_RELEASE_TAG" in os.environ:
     from google.colab import drive as google_drive
@@ -76,28 +78,42 @@ val = run.read_predictions("fine_tuned", "val")
 # Two ways to be wrong, and they do not cost the same. A **false negative** sends an ill child home. A **false positive** calls a healthy one in for another look. The paper says it plainly:
 # false negatives come first.
 #
-# *Predict:* if you lower the threshold, what happens to sensitivity (ill children found)? And to specificity (healthy children left in peace)?
+# Until you lock a threshold, everything below is **validation**. The test films stay in their file, unread.
+#
+# *Predict, before you move anything.* Write your answers down:
+#
+# 1. You lower the threshold. What happens to the sensitivity (the share of the ill that is found)? And to the specificity (the share of the healthy that is left in peace)?
+# 2. Is there a threshold at which nobody ill is sent home? What would it do to the healthy?
+#
+# ## Move it
+#
+# Drag the slider, press the arrow keys on it, or type a number. (Without a running kernel you see a picture in its place: run the cell.)
 
 # %%
-figure = plots.threshold_panel(val["label"], val["probability"], 0.5, phantom=phantom, split="validation")
-plt.show()
-print(plots.read_threshold_panel(val["label"], val["probability"], 0.5))
+lab = widgets.ThresholdLab(run, threshold=0.5, target=100 * config.target_sensitivity)
+lab.explorer()
 
 # %% [markdown]
-# Move the slider and watch the two counts trade places. (Without a running kernel the slider stands still; the figure above shows it at 0.5.)
-
-# %%
-widgets.threshold_slider(val["label"], val["probability"], start=0.5)
-
-# %% [markdown]
+# **Films.** Ill films grow upwards, normal ones downwards. Hatched bars are on the wrong side of the dashed line: missed above, false alarms below. Every film that changes sides changes one count of the matrix.
+#
+# **ROC.** Every threshold is one point of this curve; the cross is yours. Moving the threshold slides the cross along the curve. It cannot leave it: a threshold buys sensitivity with specificity, and only a better model lifts the curve.
+#
+# **Precision and recall.** Of the films that are called pneumonia, how many are? The dotted line is what calling *every* film pneumonia would give.
+#
+# **Rates.** The small figures are 95 % intervals. Look at how wide they are for the normal films, of which there are few.
+#
+# *Explain* to a neighbour, or to yourself on paper: why does the sensitivity move in jumps and not smoothly?
+#
 # ## Four rules
+#
+# Moving by eye until it looks good is not a rule. Four that can be written down before anybody looks:
 #
 # - **sensitivity**: among thresholds that find at least 95 % of the ill, the one that leaves most healthy children in peace; of equals, the lowest.
 # - **half**: 0.5, because it is there.
 # - **youden**: the greatest sensitivity + specificity.
 # - **cost**: a missed pneumonia counts as ten false alarms.
 #
-# Each is applied to the *validation* patients only.
+# The buttons above apply them. The table does so to the same *validation* patients, all four side by side.
 
 # %%
 rows = {}
@@ -110,33 +126,94 @@ for rule in ("sensitivity", "half", "youden", "cost"):
 pd.DataFrame.from_dict(rows, orient="index").rename_axis("rule, on validation films")
 
 # %% [markdown]
+# ## What does a mistake cost?
+#
+# The rule `cost` needs an exchange rate: how many false alarms is one missed pneumonia worth? A false alarm is a second look and a worried evening. A missed pneumonia is an ill child at home.
+#
+# *Predict:* you raise the price of a miss from 10 to 50. Which way does the cheapest threshold go?
+
+# %%
+lab.costs()
+
+# %% [markdown]
+# Left: what each threshold costs per 100 children, in false alarms' worth. The dotted line marks the least; within the grey stretch it is at most one false alarm more. **A wide grey stretch means that
+# you need not quarrel about the exact number.** A narrow one means that you must.
+#
+# Right: the **decision curve**. It asks whether the model is worth having at all. Flagging everybody (dashed) needs no model; flagging nobody (dotted) costs nothing. Where the solid line is not above both,
+# leave the model in its box. Here a threshold is read as an exchange rate too: acting at 20 % says that one found pneumonia is worth four false alarms.
+#
+# ## What travels to another place?
+#
+# In this training set about three films in four show pneumonia, as in a hospital that X-rays children who are already suspected. In a village clinic it may be 5 in 100.
+#
+# *Predict:* at the same threshold, the share of the ill falls to 5 %. Which of these change: sensitivity, specificity, PPV (of the flagged, the share that is ill), NPV (of the others, the share that is healthy)?
+#
+# Then set the prevalence to 5 % below.
+
+# %%
+lab.prevalence()
+
+# %% [markdown]
+# Sensitivity asks only the ill, specificity only the healthy: neither knows how many of each there are, so neither moves. PPV and NPV mix the two groups, and follow the mix.
+# A model that was praised for its precision in a hospital may flag mostly healthy children in the village, without a single weight having changed.
+#
+# (It is not quite so simple in life: the ill of a village may be ill in a milder way. Then sensitivity moves too.)
+#
 # ## Are the probabilities honest?
 #
 # Of the films given 80 %, do 80 % show pneumonia? A model whose points lie on the diagonal is **calibrated**. Ranking (AUC) and calibration are two things: a model can rank perfectly and still overstate.
 
 # %%
-systems = {"fine-tuned": (val["label"], val["probability"])}
-plots.calibration_curve(systems, phantom=phantom, split="validation")
-plt.show()
-print(plots.read_calibration_curve(systems))
+lab.calibration()
 
 # %% [markdown]
-# ## Lock
+# **Temperature scaling** divides every log-odds by one number, fitted on validation. Above 1 it cools an overconfident model, below 1 it encourages a timid one. The order of the films stays,
+# so the AUC stays, and the threshold moves with the probabilities, so decisions stay; only what the number *says* changes. The **ECE** (expected calibration error) is the average gap to the diagonal; it depends on the number of bins,
+# so say both. The **Brier score** needs no bins. Judged on the films it was fitted on, as here, a temperature looks a little better than it is.
 #
-# From here on there is no way back. The rule and its threshold are written into the run folder, *before* a test film has been scored. A restart does not undo it, and another rule for the same model is refused:
-# choosing again after the test split has been seen would make its number worthless.
+# Where another share is ill, honest probabilities become dishonest by themselves. Bayes' rule mends them, if the ill look alike in both places:
 
 # %%
-value = evaluation.choose_threshold(val["label"], val["probability"], config.threshold_rule, target_sensitivity=config.target_sensitivity)
-lock = run.lock_threshold(config.threshold_rule, value, config.target_sensitivity)
+calibrated = evaluation.calibration_table(val["label"], val["probability"], lab.temperature, prevalence=0.05)
+calibrated["place"] = calibrated["place"].map({"these films": f"validation films, {val['label'].mean():.0%} ill", "prevalence": "as if 5 % were ill"})
+calibrated.set_index(["place", "probabilities"]).round(4)
+
+# %% [markdown]
+# ## Read the films
+#
+# Numbers hide films. Move the threshold and watch who comes to the front: the missed first, then the false alarms, then the calls that were the closest run.
+
+# %%
+lab.reader()
+
+# %% [markdown]
+# ## Lock and reveal
+#
+# Decide now. From here on there is no way back: your threshold and its rule are written into the run folder, *before* a test film has been scored. A restart does not undo it, and another choice for the same model is refused:
+# choosing again after the test split has been seen would make its number worthless.
+#
+# *Write down first:* what sensitivity and specificity do you expect on the test films? And take out your notes: the baseline's AUC from notebook 01, and the accuracy that you expected in notebook 03.
+#
+# Then set your threshold, by a rule or by hand, and press the button.
+
+# %%
+lab.reveal()
+
+# %% [markdown]
+# If you run on without pressing it, the next cell locks for you, by the rule of this notebook's parameters.
+
+# %%
+lock = run.read_lock()
+if lock is None or threshold_rule or target_sensitivity:  # nobody has pressed the button, or the parameters ask for a rule
+    value = evaluation.choose_threshold(val["label"], val["probability"], config.threshold_rule, target_sensitivity=config.target_sensitivity)
+    lock = run.lock_threshold(config.threshold_rule, value, config.target_sensitivity)
+lab.refresh()
 print(f"Locked: {lock['value']:.4f} by the rule '{lock['rule']}'. Models of this run folder that have met the test split: {lock['looks']}.")
 
 # %% [markdown]
-# ## Reveal
+# ## Baseline, frozen, fine-tuned
 #
-# Take out your notes: the baseline's AUC that you wrote down in notebook 01, and the accuracy that you expected in notebook 03.
-#
-# Baseline, frozen and fine-tuned are opened together, each at 0.5 and at the threshold that the same rule gives it on validation.
+# All three are opened together, each at 0.5 and at the threshold that the same rule gives it on validation.
 
 # %%
 on_val = results.score_systems(run, lock["rule"], lock["target_sensitivity"], "val")
@@ -212,7 +289,7 @@ print(plots.read_roc_curves(curves, evaluation.PAPER["at_half"]))
 # %% [markdown]
 # ## Look at the mistakes
 #
-# Numbers hide films. These are the worst: pneumonias that the network was most sure were normal, then healthy chests that it was most sure were ill, then the right calls that were closest to going wrong.
+# The worst of the test split: pneumonias that the network was most sure were normal, then healthy chests that it was most sure were ill, then the right calls that were closest to going wrong.
 
 # %%
 test = run.read_predictions("fine_tuned", "test")
@@ -238,7 +315,19 @@ if "subtype" in test:
 # - Normal or pneumonia is an easier question than "what is wrong with this child?".
 # - The labels are readers' opinions; a score against them cannot tell when the model is right and the reader wrong.
 # - One training run is one draw. Another seed gives another number: on this data set single runs differ by about one to three points of accuracy.
+
+# %% [markdown]
+# ## The model card
 #
+# A model without a note on what it is for will be used for something else. The card below is written from the run folder: intended use, data, results with intervals, limits, the paper's own limits, and a reporting checklist
+# (after TRIPOD+AI and CLAIM) that says what this course does *not* report. Find three items marked "not reported" that a hospital would ask you about first.
+
+# %%
+path = card.write_model_card(run)
+print(f"Written to {path.name} in the run folder.")
+Markdown(card.model_card(run))
+
+# %% [markdown]
 # ## Check yourself
 #
 # In a village 5 % of the children who are X-rayed have pneumonia. The network finds 95 % of the ill and leaves 80 % of the healthy in peace.
@@ -255,6 +344,8 @@ passed = check("04.1", answer, sensitivity=0.95, specificity=0.80, prevalence=0.
 #
 # - Choose the threshold on validation, write it down, then look, once.
 # - Count children: how many are sent home, how many are called in.
+# - Say what a miss costs. If the cost is flat round your threshold, stop polishing it.
+# - Sensitivity and specificity travel; PPV and NPV stay at home. Probabilities need a shift before they travel.
 # - Every number has an interval and a baseline, or it has no meaning.
 # - Near-perfect validation is a question, not an answer: *how do the films differ where this will be used?*
 #
