@@ -24,6 +24,8 @@ _HOME = {
     "open_run": "runs",
     "evaluate": "evaluation",
     "choose_threshold": "evaluation",
+    "ThresholdLab": "widgets",
+    "model_card": "card",
 }
 __all__ = sorted(_HOME)
 

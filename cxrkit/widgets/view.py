@@ -63,12 +63,15 @@ def _put(box, text):
 
 
 def _png(figure):
+    """A figure as PNG of 256 colours, base64: a committed notebook stays small."""
     import base64
     import io
 
     import matplotlib.pyplot as plt
+    from PIL import Image
 
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", bbox_inches="tight")
+    drawn, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", bbox_inches="tight")
     plt.close(figure)  # the inline backend would show it once more
-    return base64.b64encode(buffer.getvalue()).decode()
+    Image.open(drawn).convert("RGB").quantize(256).save(small, "PNG", optimize=True)
+    return base64.b64encode(small.getvalue()).decode()

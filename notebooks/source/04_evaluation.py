@@ -94,7 +94,9 @@ lab = widgets.ThresholdLab(run, threshold=0.5, target=100 * config.target_sensit
 lab.explorer()
 
 # %% [markdown]
-# **Films.** Ill films grow upwards, normal ones downwards. Hatched bars are on the wrong side of the dashed line: missed above, false alarms below. Every film that changes sides changes one count of the matrix.
+# Did you write down that sensitivity rises and specificity falls? Both, always, or they stand still. And at 0 nobody is missed, because everybody is flagged.
+#
+# **Films.** In the live view ill films grow upwards, normal ones downwards. Hatched bars are on the wrong side of the dashed line: missed above, false alarms below. Every film that changes sides changes one count of the matrix.
 #
 # **ROC.** Every threshold is one point of this curve; the cross is yours. Moving the threshold slides the cross along the curve. It cannot leave it: a threshold buys sensitivity with specificity, and only a better model lifts the curve.
 #
@@ -136,6 +138,8 @@ pd.DataFrame.from_dict(rows, orient="index").rename_axis("rule, on validation fi
 lab.costs()
 
 # %% [markdown]
+# A dearer miss pulls the cheapest threshold down: more false alarms are a fair price.
+#
 # Left: what each threshold costs per 100 children, in false alarms' worth. The dotted line marks the least; within the grey stretch it is at most one false alarm more. **A wide grey stretch means that
 # you need not quarrel about the exact number.** A narrow one means that you must.
 #
