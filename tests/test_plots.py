@@ -16,7 +16,7 @@ from sklearn.metrics import confusion_matrix, roc_auc_score
 from cxrkit import plots
 from cxrkit.data.dataset import Dataset
 from cxrkit.errors import CxrkitError
-from cxrkit.evaluation import PAPER, at_threshold, ece
+from cxrkit.evaluation import PAPER, at_threshold, ece, expected_cost, predictive_values
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +66,8 @@ def draw_all(phantom):
         "calibration_curve": plots.calibration_curve(systems, phantom=phantom),
         "confusion_matrix": plots.confusion_matrix(tables, phantom=phantom),
         "threshold_panel": plots.threshold_panel(labels, probabilities, 0.4, phantom=phantom),
+        "cost_panel": plots.cost_panel(labels, probabilities, 0.4, phantom=phantom),
+        "prevalence_curves": plots.prevalence_curves(labels, probabilities, 0.4, prevalence=0.05, phantom=phantom),
         "film_grid": plots.film_grid(dataset.images[:7], ["film"] * 7, dataset.masks[:7], phantom=phantom),
         "prediction_gallery": plots.prediction_gallery(dataset, predictions, 0.4, phantom=phantom),
     }
@@ -103,6 +105,17 @@ def test_no_text_is_cut_or_overlaps():
                 assert -2 <= box.x0 and box.x1 <= width + 2 and -2 <= box.y0 and box.y1 <= height + 2, name
             for i, box in enumerate(boxes):
                 assert not any(box.overlaps(other) for other in boxes[i + 1 :]), name
+
+
+def test_cost_and_prevalence_readings_state_the_numbers():
+    labels, probabilities = case()
+    costs = expected_cost(labels, probabilities, 20, 0.1)
+    row = costs[costs["threshold"] == 0.4].iloc[0]
+    text = plots.read_cost_panel(labels, probabilities, 0.4, 20, 0.1)
+    assert f"costs {row['cost']:.1f} per 100, the least is {costs['cost'].min():.1f} at" in text
+    counts = at_threshold(labels, probabilities, 0.4)["confusion"]
+    assert f"PPV {predictive_values(counts, 0.05)['ppv'][0]:.1%}" in plots.read_prevalence_curves(labels, probabilities, 0.4, 0.05)
+    assert "PPV undefined" in plots.read_prevalence_curves(labels, probabilities * 0.5, 1.0, 0.05)
 
 
 def test_the_readers_matplotlib_settings_are_left_alone():
