@@ -10,6 +10,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import textwrap
 import uuid
 from pathlib import Path
@@ -25,8 +26,7 @@ import classroom
 from classroom import ROOT, SET, hand_in, place_of, solved
 from cxrkit import cli
 from cxrkit.checks import plain
-from cxrkit.errors import CxrkitError
-from cxrkit.grading import grade, isolation, items, marks, pages, sandbox, submission
+from cxrkit.grading import grade, items, marks, pages, sandbox, submission
 from cxrkit.grading.sandbox import Limits, Outcome
 
 MARK = f"mark-{uuid.uuid4().hex}"
@@ -45,13 +45,19 @@ def said(capsys):
     return run
 
 
+def need_namespaces(tool):
+    """Skip where a tool is missing or this machine lets it make no namespaces; asked of the tool alone, not of the grader."""
+    trial = {"bwrap": ["bwrap", "--unshare-pid", "--unshare-net", "--ro-bind", "/", "/", "--proc", "/proc"],
+             "unshare": ["unshare", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"]), "--mount", "--pid", "--net", "--fork"]}[tool]
+    if not shutil.which(tool) or subprocess.run([*trial, "true"], capture_output=True).returncode:
+        pytest.skip(f"{tool} is missing or may make no namespaces here")
+
+
 @pytest.fixture(scope="module", params=["bwrap", "unshare"])
 def walls(request):
-    """Each isolation with namespaces; skipped where this machine has not got it."""
-    try:
-        return grade.choose_isolation(request.param, [ROOT / "solutions", ROOT / "tests"])
-    except CxrkitError as problem:
-        pytest.skip(f"{request.param} does not work here: {str(problem).splitlines()[0]}")
+    """Each isolation with namespaces."""
+    need_namespaces(request.param)
+    return grade.choose_isolation(request.param, [ROOT / "solutions", ROOT / "tests"])
 
 
 def run(walls, *cells, names=("answer",), inputs=None, limits=LIMITS) -> Outcome:
@@ -140,7 +146,7 @@ def test_it_sees_a_small_read_only_world_and_no_network(walls, monkeypatch):
         status = dict(line.split(":", 1) for line in pathlib.Path("/proc/self/status").read_text().splitlines())
         look = {"user": os.getuid(), "capabilities": status["CapEff"].strip(), "no new": status["NoNewPrivs"].strip(), "root": os.listdir("/"),
                 "checkout": sorted(os.listdir(%r)), "judges": [p.name for p in pathlib.Path(%r).glob("*") if "judge" in p.name or p.name == "inputs.py"],
-                "environment": sorted(os.environ)}
+                "environment": sorted(os.environ), "mounts": [line.split()[1:4] for line in pathlib.Path("/proc/self/mounts").read_text().splitlines()]}
         """ % (str(ROOT), str(ROOT / "cxrkit" / "checks"))
         outcome = run(walls, spy, look, names=("answer_04_1", "look"))
         with pytest.raises(TimeoutError):
@@ -149,6 +155,8 @@ def test_it_sees_a_small_read_only_world_and_no_network(walls, monkeypatch):
     look = outcome.answers["look"]
     assert int(look["capabilities"], 16) == 0 and look["no new"] == "1" and (look["user"] != 0 or os.geteuid() != 0)
     assert "home" not in look["root"] and look["judges"] == [] and not {"solutions", "tests", "exercises", ".git"} & set(look["checkout"])
+    writable = [place for place, kind, options in look["mounts"] if kind not in ("tmpfs", "proc") and not place.startswith("/dev/") and options.split(",")[0] != "ro"]
+    assert writable == [], "whoever owns the files could change them"
     assert not {"A_TOKEN", "CXRKIT_SHARED"} & set(look["environment"])
     assert not list(ROOT.glob("was_here"))
 
@@ -206,6 +214,9 @@ def test_what_a_notebook_says_on_the_pipe_is_only_a_value(walls):
     assert not survivors(), "what a notebook left behind is ended with it"
     flood = run(walls, "answer = 1", "import os\nfor fd in range(3, 30):\n  try:\n    while True: os.write(fd, b'answer x 1' * 100_000)\n  except OSError: pass")
     assert "more than 64 MB" in flood.ended and flood.answers == {"answer": 1}
+    many = run(walls, "import os\nfor fd in range(3, 9):\n  try: os.write(fd, b'')\n  except OSError: continue\n  os.write(fd, b'answer x [')\n"
+               "  for _ in range(100): os.write(fd, b'[],' * 100_000)\n  os.write(fd, b'[]]\\n'); break", names=())
+    assert many.answers == {} and "more than 2,000,000 values" in many.refused["x"]
     gone = run(walls, "answer = 1", classroom.EXIT, "answer = 2")
     assert gone.answers == {"answer": 1} and "code cell 2 ended Python itself (exit code 0)" in gone.ended
     crash = run(walls, "answer = 1", "import ctypes\nctypes.string_at(0)")
@@ -248,10 +259,7 @@ def fingerprint(*folders) -> str:
 @pytest.fixture(scope="module")
 def graded(tmp_path_factory):
     """The class of 30, graded once in the best isolation that this machine has; skipped without namespaces."""
-    try:
-        grade.choose_isolation("bwrap", []) if shutil.which("bwrap") else grade.choose_isolation("unshare", [])
-    except CxrkitError as problem:
-        pytest.skip(f"hostile notebooks are run in namespaces only, and here: {problem}")
+    need_namespaces("bwrap" if shutil.which("bwrap") else "unshare")
     home = tmp_path_factory.mktemp("class")
     folder, out = classroom.make_class(home / "submissions", mark=MARK), home / "report"
     places = (folder, ROOT / "cxrkit", ROOT / "solutions", ROOT / "exercises", Path(sys.prefix, "bin"))
@@ -342,6 +350,17 @@ def reachable_python() -> list[str] | None:
     return prefix if shutil.which("unshare") and subprocess.run([*prefix, sys.executable, "-c", ""], capture_output=True).returncode == 0 else None
 
 
+def grade_in_a_shell(prefix, folder, out, method):
+    """Run `cxrkit grade` in a process of its own; return what it said on stderr, its rows and the page."""
+    command = [*prefix, sys.executable, "-m", "cxrkit", "grade", folder, "--exercise", "04", "--out", out, "--isolation", method,
+               "--memory", "1000", "--cell-timeout", "12", "--timeout", "90"]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    with open(out / "grades.csv", newline="", encoding="utf-8") as file:
+        rows = {(row["student"], row["task"]): row for row in csv.DictReader(file)}
+    return done.stderr, rows, (out / "report.html").read_text(encoding="utf-8")
+
+
 def test_limits_alone_still_hold_and_say_what_they_do_not(tmp_path):
     prefix = reachable_python()
     if prefix is None:
@@ -351,19 +370,37 @@ def test_limits_alone_still_hold_and_say_what_they_do_not(tmp_path):
     for student, source in cells.items():
         hand_in(folder, student, classroom.with_cell(notebook, source))
     hand_in(folder, "right", notebook)
-    os.chmod(tmp_path, 0o755)
-    command = [*prefix, sys.executable, "-m", "cxrkit", "grade", folder, "--exercise", "04", "--out", tmp_path / "out", "--isolation", "limits",
-               "--memory", "1000", "--cell-timeout", "12", "--timeout", "90"]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert "Warning: Limits alone, no walls" in done.stderr and "apt install bubblewrap" in done.stderr
-    with open(tmp_path / "out" / "grades.csv", newline="", encoding="utf-8") as file:
-        rows = {(row["student"], row["task"]): row for row in csv.DictReader(file)}
+    said, rows, page = grade_in_a_shell(prefix, folder, tmp_path / "out", "limits")
+    assert "Warning: Limits alone, no walls" in said and "apt install bubblewrap" in said and "Weak isolation" in page
     assert sum(int(row["points"]) for (student, _), row in rows.items() if student == "right") == 13, rows
     for student, words in {"leaves": "ended Python itself", "bomb": "more than 48 processes", "deaf": "did not stop"}.items():
         assert words in rows[student, "04.4"]["reason"] and rows[student, "04.3"]["points"] == "2", rows[student, "04.4"]
     assert not survivors()
-    assert "Weak isolation" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("method", ["bwrap", "unshare"])
+def test_an_ordinary_user_has_the_same_walls(tmp_path, method):
+    need_namespaces(method)
+    prefix = reachable_python()
+    if os.geteuid() == 0:
+        out = Path(tempfile.mkdtemp(prefix="cxrkit-test-"))  # pytest's own folders are closed to others
+        become = ["setpriv", "--reuid=60123", "--regid=60123", "--clear-groups", "env", f"HOME={out}", "CXRKIT_CACHE=" + str(out)]
+        os.chown(out, 60123, 60123)
+        if prefix is None or subprocess.run([*prefix, *become, "unshare", "--user", "--map-root-user", "true"], capture_output=True).returncode:
+            pytest.skip("an ordinary user may make no namespaces here, or cannot reach this Python")
+        prefix = [*prefix, *become]
+    else:
+        out = tmp_path
+    try:
+        folder = out / "class"
+        hand_in(folder, "spy", classroom.hostile(solved(), folder)["h06 spy"])
+        hand_in(folder, "bomb", classroom.with_cell(solved(), classroom.BOMB))
+        said, rows, page = grade_in_a_shell(prefix, folder, out / "out", method)
+        assert "a list of 0" in rows["spy", "04.1"]["reason"], "it has seen something"
+        assert "more than 48 processes" in rows["bomb", "04.4"]["reason"] and "Weak isolation" not in page and "Warning" not in said
+    finally:
+        if out != tmp_path:
+            shutil.rmtree(out)
 
 
 def test_a_wanted_isolation_that_is_not_there_is_refused(tmp_path, said, monkeypatch):

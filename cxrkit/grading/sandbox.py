@@ -10,6 +10,7 @@ import json
 import os
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -206,6 +207,8 @@ class _Watch:
                 outcome.refused[task] = f"calling your function took longer than {self.limits.cell_seconds:g} s" if why == "TIME" else why
                 return
             try:
+                if text.count(b",") + text.count(b"[") > plain.ITEMS:  # counted before any list is made of it
+                    raise plain.NotPlain(f"more than {plain.ITEMS:,} values")
                 outcome.answers[task] = plain.loads(text)
             except (plain.NotPlain, MemoryError) as problem:
                 outcome.refused[task] = f"what was handed in is {problem}"[:300]
@@ -265,9 +268,9 @@ class _Watch:
             return f"the sandbox did not start ({last[-1][:200] if last else f'exit code {code}'})"
         if code == NO_MEMORY or code and self.outcome.peak_mb > 0.9 * self.limits.memory_mb:  # libraries end Python in ways of their own
             return f"{self.where()} found no memory left ({self.limits.memory_mb} MB are allowed)"
-        signal = -code if code < 0 else code - 128 if code > 128 else 0
-        how = {9: "was killed (memory, or too much CPU time)", 24: "used too much CPU time", 25: "wrote too large a file"}.get(signal, f"was ended by signal {signal}")
-        return f"{self.where()} {how}" if signal else f"{self.where()} ended Python itself (exit code {code})"
+        number = -code if code < 0 else code - 128 if code > 128 else 0
+        how = {9: "was killed (memory, or too much CPU time)", 24: "used too much CPU time", 25: "wrote too large a file"}.get(number, f"was ended by signal {number}")
+        return f"{self.where()} {how}" if number else f"{self.where()} ended Python itself (exit code {code})"
 
     def kill(self):
         """End everything that this run started; again until nothing is left, for it may be multiplying."""
@@ -300,8 +303,13 @@ def _running(process):
 
 
 def adopt_orphans() -> None:
-    """Make this process the parent of what its children leave behind, so that nothing outlives a notebook unseen (Linux)."""
+    """Make this process the parent of what its children leave behind, and end it with its own parent (Linux)."""
     if sys.platform == "linux":
         import ctypes
 
-        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+        libc = ctypes.CDLL(None)
+        libc.prctl(_SUBREAPER, 1, 0, 0, 0)
+        libc.prctl(_PARENT_DEATH_SIGNAL, signal.SIGTERM, 0, 0, 0)
+
+
+_PARENT_DEATH_SIGNAL, _SUBREAPER = 1, 36  # of <linux/prctl.h>
