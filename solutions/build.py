@@ -24,6 +24,7 @@ from cxrkit.files import atomic_path
 
 HERE = Path(__file__).resolve().parent
 EXERCISES = HERE.parent / "exercises"
+WIDGET = "application/vnd.jupyter.widget-view+json"
 BEGIN, END, STUB = "### BEGIN SOLUTION", "### END SOLUTION", "# your code here"
 
 _spec = importlib.util.spec_from_file_location("notebooks_build", HERE.parent / "notebooks" / "build.py")
@@ -39,6 +40,8 @@ class TakeAnswersOut(Preprocessor):
             cell.source, cell.execution_count = without_answer(cell.source), None
             if "expected" not in cell.metadata.get("tags", []):
                 cell.outputs = []
+            # A widget without its kernel is a grey box; the text beside it stays.
+            cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
             for output in cell.outputs:
                 output.pop("execution_count", None)
                 if output.output_type == "execute_result":

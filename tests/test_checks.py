@@ -29,7 +29,9 @@ def verdict(task, answer, seed=None):
     """Judge as `check` does, with another seed of inputs."""
     if TASKS[task].kind == "function":
         seed = SEED if seed is None else seed
-        return judge(task, [plain.loads(plain.dumps(plain.call(answer, arguments))) for arguments in inputs(task, seed)], seed=seed)
+        with np.errstate(all="ignore"):
+            outcomes = [plain.loads(plain.dumps(plain.call(answer, arguments))) for arguments in inputs(task, seed)]
+        return judge(task, outcomes, seed=seed)
     return judge(task, plain.loads(plain.dumps(answer)), seed=seed or 0)
 
 

@@ -6,7 +6,8 @@ HINTS = {
              "`labels[films.index('test')]` holds 0 and 1. The mean of zeros and ones is a share."),
     "01.2": ("Write two file names of one child below each other, then two of different children with the same number. What stays, what changes?",
              "For pneumonia the child is the number *and* the kind; for normal films it is the series (with or without NORMAL2-) and the first number.",
-             "`name.split('_')` cuts a pneumonia name at the underscores; the first two parts are what you need. For normal names, cut at '-' and keep all up to the first number."),
+             "`name.split('_')` cuts a pneumonia name at the underscores; the first two parts are what you need. For normal names, cut at '-' and "
+             "keep all up to the first number."),
     "01.3": ("A number on both sides is not yet a child on both sides.",
              "Give each film its child with your function of 01.2. Then compare the children of two splits as sets.",
              "`set(children of val) & set(children of train)` leaves one name."),
@@ -34,7 +35,8 @@ HINTS = {
              "`train.mean(axis=0)`, `train.std(axis=0)`; replace a spread of 0 by 1 with `np.where` before you divide."),
     "02.5": ("Which class's films must get heavier, the common one's or the rare one's?",
              "A film's weight is inversely proportional to the number of films in its class. Then mind the mean.",
-             "With n films and n_k in class k, each film of class k gets n / (2 · n_k). `np.bincount(labels)` counts, `counts[labels]` gives each film its class's count."),
+             "With n films and n_k in class k, each film of class k gets n / (2 · n_k). `np.bincount(labels)` counts, `counts[labels]` gives each "
+             "film its class's count."),
     "02.6": ("Which films may the head see while it learns, and which only afterwards?",
              "Fit on training features. Then ask for probabilities, not for calls, of the validation films.",
              "`predict_proba(val_x)` has a column for each class: which is pneumonia? `roc_auc_score(val_y, ...)`."),
@@ -71,7 +73,8 @@ HINTS = {
     "04.5": ("Look only at the films whose probability lies in the bin.",
              "Two means over the same films: of what the model says, and of what is true.",
              "`inside = (p > 0.8) & (p <= 0.9)`; then the mean of probability and the mean of label. Which is greater?"),
-    "04.6": ("What share of the films with this score is ill there, if each ill child counts now/then times as often, and each healthy one (1 - now)/(1 - then) times?",
+    "04.6": ("What share of the films with this score is ill there, if each ill child counts now/then times as often, and each healthy one (1 - "
+             "now)/(1 - then) times?",
              "Weigh both parts of p and 1 - p by these factors.",
              "The new probability is the weighed ill part divided by the sum of both weighed parts."),
     "05.1": ("Two groups of films: site 'here' with split 'test', and site 'there'.",

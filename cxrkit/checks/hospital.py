@@ -34,8 +34,8 @@ def hospital(seed: int = 0, size: int = 64) -> Hospital:
     """Make the hospital of a seed; the films' size changes the images only.
 
     Every hospital has children with several films, markers on most films, and a model that reads the lungs moderately well. The
-    model is a logistic regression on two readings of the training films: the lungs (with noise) and the side marker. Where a child
-    was trained on, it also remembers. What goes wrong follows from the films, not from a rule about the answer.
+    model is a logistic regression on two readings of the training films, the lungs (with noise) and the side marker; so it leans
+    on the marker only where the marker follows the label. Of a child that it was trained on it also remembers the label.
     """
     from ..data.phantom import make_phantom
 

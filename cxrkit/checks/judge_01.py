@@ -89,7 +89,8 @@ def _grouped(value, seed, right):
     if any(torn):
         worst = int(np.argmax(torn))
         miss("the same patient stands on both sides",
-             f"In one trial {torn[worst]} of {len(set(cases[worst][0]))} patients have films in training and in validation. Draw patients, then take all their films.")
+             f"In one trial {torn[worst]} of {len(set(cases[worst][0]))} patients have films in training and in validation. Draw patients, then take "
+             "all their films.")
     right.append("no patient stands on both sides")
     shares = [float(mask.mean()) for mask in masks]
     slack = [np.unique(case[0], return_counts=True)[1].max() / len(case[0]) + 0.04 for case in cases]

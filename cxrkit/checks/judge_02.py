@@ -99,9 +99,11 @@ def _standardise(value, seed, right):
                 return "Validation was moved by the training films' mean and spread: it stayed unseen."
     own = [(case[1] - case[1].mean(0)) / np.where(case[1].std(0) < 1e-9, 1, case[1].std(0)) for case in cases]
     named(val, {"validation standardised by itself": (own,
-               "A new film comes alone and has no mean of its own. And a hospital whose films are brighter would look like all others. Use the training films' numbers.")}, 1e-5)
+               "A new film comes alone and has no mean of its own. And a hospital whose films are brighter would look like all others. Use the "
+               "training films' numbers.")}, 1e-5)
     named(results, {
-        "validation helped to standardise": (scaled(by_both), "Mean and spread come from both parts together, so training has seen something of validation. Use the training films alone."),
+        "validation helped to standardise": (scaled(by_both), "Mean and spread come from both parts together, so training has seen something of "
+                                                              "validation. Use the training films alone."),
         "centred, not scaled": ([[part - case[0].mean(0) for part in case] for case in cases], "The means are right. Divide by the spread as well."),
     }, 1e-5, compare=lambda a, b, tolerance: all(same(x, y, tolerance) for x, y in zip(a, b)))
     whole = [(case[0] - case[0].mean()) / case[0].std() for case in cases]
@@ -126,10 +128,12 @@ def _weights(value, seed, right):
                                           "You multiply by the class's share. Divide by it: the rarer a class, the heavier each of its films."),
     }, 1e-4)
     named(weights, {"the common class made heavier": ([(n / len(y))[y] for y, n in zip(labels, counts)],
-                                                      "You weigh each film by its class's share. Divide by it: the rarer a class, the heavier each of its films.")}, 1e-4)
+                                                      "You weigh each film by its class's share. Divide by it: the rarer a class, the heavier each of "
+                                                      "its films.")}, 1e-4)
     if all(abs(w[y == 0].sum() - w[y == 1].sum()) < 1e-4 * w.sum() for w, y in zip(weights, labels)):
         right.append("both classes count alike in sum")
-        miss("weights that do not average to 1", f"The mean weight is {weights[0].mean():.3g}. Then the loss shrinks or grows, and the learning rate no longer means the same. Scale them to mean 1.")
+        miss("weights that do not average to 1", f"The mean weight is {weights[0].mean():.3g}. Then the loss shrinks or grows, and the learning rate "
+                                                 "no longer means the same. Scale them to mean 1.")
     if all(same(w.mean(), 1, 1e-4) for w in weights):
         right.append("the weights average to 1")
     miss(None, "Both classes should have the same sum of weights, and the mean weight should be 1.")
@@ -160,7 +164,8 @@ def _head(value, seed, right):
         "accuracy taken for AUC": (accuracy, "That is the share of right calls at 0.5. The AUC looks at the ranking."),
         "the probability of normal": ([1 - v for v in true], "Below a half: you rank by the probability of class 0. Take column 1 of predict_proba."),
     }, 0.006)
-    miss(None, f"In the first trial the AUC is {true[0]:.3f}; your function says {answers[0]:.3f}. Use LogisticRegression(max_iter=1000) on the features as they come.")
+    miss(None, f"In the first trial the AUC is {true[0]:.3f}; your function says {answers[0]:.3f}. Use LogisticRegression(max_iter=1000) on the "
+               "features as they come.")
 
 
 JUDGES = {"02.1": _passes, "02.2": _learning, "02.3": _range, "02.4": _standardise, "02.5": _weights, "02.6": _head}

@@ -81,9 +81,11 @@ def _norm(value, seed, right):
     right.append("the shape is that of the batch")
     named(results, {
         "the batch's own mean and variance": (rule(lambda x, m, v, g, b: g * (x - x.mean(0)) / np.sqrt(x.var(0) + 1e-3) + b),
-                                              "That is what training does. Then a film's answer depends on which films stand beside it, and the borrowed statistics are lost."),
+                                              "That is what training does. Then a film's answer depends on which films stand beside it, and the "
+                                              "borrowed statistics are lost."),
         "variance taken for spread": (rule(lambda x, m, v, g, b: g * (x - m) / (v + 1e-3) + b), "Divide by the square root of the variance."),
-        "gamma and beta forgotten": (rule(lambda x, m, v, g, b: (x - m) / np.sqrt(v + 1e-3)), "Standardised is right so far. Then the layer stretches by gamma and shifts by beta."),
+        "gamma and beta forgotten": (rule(lambda x, m, v, g, b: (x - m) / np.sqrt(v + 1e-3)), "Standardised is right so far. Then the layer stretches "
+                                                                                              "by gamma and shifts by beta."),
         "beta forgotten": (rule(lambda x, m, v, g, b: g * (x - m) / np.sqrt(v + 1e-3)), "The shift by beta is missing."),
     }, 0.02)
     miss(None, "Subtract the stored mean, divide by the root of the stored variance (plus 0.001), times gamma, plus beta.")
@@ -164,13 +166,16 @@ def _patience(value, seed, right):
         "the last epoch is kept": (last, "Training stopped because the last epochs were no better. Keep the best one."),
         "epochs counted from 0": ([[run - 1, kept - 1] for run, kept in true], "Epochs are counted from 1 here."),
         "best epoch counted from 0": ([[run, kept - 1] for run, kept in true], "Stopping is right. The kept epoch is counted from 1 as well; argmax counts from 0."),
-        "stops at the first dip": (rule(lambda a, p: _stopped(a, 1)), "One worse epoch is not the end: wait until `patience` epochs in a row brought nothing better."),
+        "stops at the first dip": (rule(lambda a, p: _stopped(a, 1)), "One worse epoch is not the end: wait until `patience` epochs in a row brought "
+                                                                      "nothing better."),
         "never stops": (rule(lambda a, p: _stopped(a, 10**6)), "It runs to the end each time. After `patience` epochs without a new best, stop."),
         "one epoch too patient": (rule(lambda a, p: _stopped(a, p, extra=1)), "It waits one epoch longer than `patience` says."),
-        "an equal AUC counts as better": (rule(lambda a, p: _stopped(a, p, lambda new, best: new >= best)), "Better means greater: an epoch that only equals the best one is waited through."),
+        "an equal AUC counts as better": (rule(lambda a, p: _stopped(a, p, lambda new, best: new >= best)), "Better means greater: an epoch that only "
+                                                                                                            "equals the best one is waited through."),
     }, 0)
     first = next(k for k, (a, b) in enumerate(zip(results, true)) if a != b)
-    miss(None, f"With AUCs {cases[first][0]} and patience {cases[first][1]}, {true[first][0]} epochs run and {true[first][1]} is kept; yours says {results[first][0]:g} and {results[first][1]:g}.")
+    miss(None, f"With AUCs {cases[first][0]} and patience {cases[first][1]}, {true[first][0]} epochs run and {true[first][1]} is kept; yours says "
+               f"{results[first][0]:g} and {results[first][1]:g}.")
 
 
 JUDGES = {"03.1": _kept, "03.2": _stories, "03.3": _changes, "03.4": _norm, "03.5": _schedule, "03.6": _patience}

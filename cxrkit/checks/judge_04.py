@@ -38,15 +38,19 @@ def _rates(value, seed, right):
         if all(same(a[k], b[k], 1e-3) for a, b in zip(results, true)):
             right.append(f"{name} is right")
     named(results, {
-        "specificity for sensitivity": (rates(("specificity", "recall")), "The two are exchanged. Sensitivity is counted among the ill: of them, the share that is flagged."),
+        "specificity for sensitivity": (rates(("specificity", "recall")), "The two are exchanged. Sensitivity is counted among the ill: of them, the "
+                                                                          "share that is flagged."),
         "the wrong side of a tie": (rates(("recall", "specificity"), edge=1e-6),
                                     "Films exactly at the threshold are called pneumonia: >=, not >."),
         "PPV read as sensitivity": (rates(("precision", "npv")), "You divide by the films that were *called* ill (or normal). Divide by those that *are*."),
-        "PPV read as sensitivity (one of two)": (rates(("precision", "specificity")), "Your first number is the PPV: among the flagged, the share ill. Turn it round."),
-        "the false-alarm rate for specificity": (rates(("recall", "-specificity")), "The second is the share of healthy children who are flagged. Specificity is the rest."),
+        "PPV read as sensitivity (one of two)": (rates(("precision", "specificity")), "Your first number is the PPV: among the flagged, the share "
+                                                                                      "ill. Turn it round."),
+        "the false-alarm rate for specificity": (rates(("recall", "-specificity")), "The second is the share of healthy children who are flagged. "
+                                                                                    "Specificity is the rest."),
         PERCENT: ([[100 * v for v in pair] for pair in true], "Give shares from 0 to 1, not percent."),
     }, 1e-3)
-    miss(None, f"In the first trial the sensitivity is {true[0][0]:.3f} and the specificity {true[0][1]:.3f}; yours are {results[0][0]:.3f} and {results[0][1]:.3f}.")
+    miss(None, f"In the first trial the sensitivity is {true[0][0]:.3f} and the specificity {true[0][1]:.3f}; yours are {results[0][0]:.3f} and "
+               f"{results[0][1]:.3f}.")
 
 
 def _auc(value, seed, right):
@@ -104,9 +108,12 @@ def _cost(value, seed, right):
     if same(paid([_called(case, t, strict=True) for case, t in zip(cases, thresholds)]), paid(best), 1e-9):
         miss("the wrong side of a tie", "Your thresholds are best if films *above* them are called ill. Films exactly at the threshold are called ill too: >=.")
     named(errors, {
-        "one threshold for every cost": ([_called(case, 0.5) for case in cases], "0.5 whatever the costs. Where a miss is dear the threshold must fall; where an alarm is dear it must rise."),
-        "the two costs exchanged": ([_cheapest(case, case[3], case[2]) for case in cases], "You charge a miss what a false alarm costs. A miss is an ill child below the threshold."),
-        "the costs are not used": ([_cheapest(case, 1, 1) for case in cases], "Your threshold makes the fewest errors, whatever they cost. Multiply each kind by its cost first."),
+        "one threshold for every cost": ([_called(case, 0.5) for case in cases], "0.5 whatever the costs. Where a miss is dear the threshold must "
+                                                                                 "fall; where an alarm is dear it must rise."),
+        "the two costs exchanged": ([_cheapest(case, case[3], case[2]) for case in cases], "You charge a miss what a false alarm costs. A miss is an "
+                                                                                           "ill child below the threshold."),
+        "the costs are not used": ([_cheapest(case, 1, 1) for case in cases], "Your threshold makes the fewest errors, whatever they cost. Multiply "
+                                                                              "each kind by its cost first."),
         "Youden's rule instead of the cost": ([_cheapest(case, 1, 1, score=lambda se, sp: se + sp) for case in cases],
                                               "You take the greatest sensitivity + specificity. The cost counts children, not shares."),
         "no child is missed, whatever it costs": ([(0, _called(case, case[1][case[0] == 1].min())[1]) for case in cases],
@@ -115,7 +122,8 @@ def _cost(value, seed, right):
     ours, least = paid(errors), paid(best)
     worst = int(np.argmax(np.array(ours) - least))
     right += [f"in trial {k + 1} no threshold is cheaper" for k in range(len(cases)) if ours[k] <= least[k] + 1e-9]
-    miss(None, f"With {cases[worst][2]:g} a miss and {cases[worst][3]:g} an alarm your threshold {thresholds[worst]:.3g} costs {ours[worst]:g}; {least[worst]:g} is possible. "
+    miss(None, f"With {cases[worst][2]:g} a miss and {cases[worst][3]:g} an alarm your threshold {thresholds[worst]:.3g} costs {ours[worst]:g}; "
+               f"{least[worst]:g} is possible. "
                "Try every observed probability as a threshold.")
 
 
@@ -128,7 +136,8 @@ def _curve(value, seed, right):
     above = films[films["probability"] > BIN[0]]
     stated, observed = (share(answer[name], row[name], 0.006) for name in ("stated", "observed"))
     if same(stated, row["observed"], 0.006) and same(observed, row["stated"], 0.006):
-        miss("stated and observed exchanged", "`stated` is what the model says, the mean probability in the bin; `observed` is what happened, the share that is ill.")
+        miss("stated and observed exchanged", "`stated` is what the model says, the mean probability in the bin; `observed` is what happened, the "
+                                              "share that is ill.")
     if same(stated, sum(BIN) / 2, 1e-9) and not same(row["stated"], sum(BIN) / 2, 5e-4):
         miss("the middle of the bin", "0.85 is the middle of the bin. Take the mean of the probabilities that are really in it.")
     if same(stated, row["stated"], 0.006):
@@ -152,7 +161,8 @@ def _curve(value, seed, right):
     if answer["too_sure"] != bool(row["stated"] > row["observed"]):
         miss("over- and underconfidence exchanged", "Too sure means: it states more than happens. Compare your two numbers.")
     gap = 100 * (row["stated"] - row["observed"])
-    return f"It states {abs(gap):.0f} points {'more' if gap > 0 else 'less'} than happens (95 % interval of what happens: {row['observed_low']:.0%} to {row['observed_high']:.0%})."
+    return (f"It states {abs(gap):.0f} points {'more' if gap > 0 else 'less'} than happens "
+            f"(95 % interval of what happens: {row['observed_low']:.0%} to {row['observed_high']:.0%}).")
 
 
 def _moved(value, seed, right):
@@ -170,9 +180,12 @@ def _moved(value, seed, right):
         return "The odds move by one factor, the ranking stays: the AUC is the same, the decisions are not."
     named(results, {
         "nothing changes": (rule(lambda p, r, s: p), "A model that learned where 60 in 100 are ill says too much where 5 in 100 are."),
-        "probabilities multiplied instead of odds": (rule(lambda p, r, s: p * r), "Scaled like this, probabilities can pass 1, and 0.99 falls as far as 0.5. Weigh the ill and the healthy part, then divide by their sum."),
-        "probabilities multiplied and cut off at 1": (rule(lambda p, r, s: np.clip(p * r, 0, 1)), "Cutting off at 1 hides the trouble. Weigh the ill and the healthy part, then divide by their sum."),
-        "the two prevalences exchanged": (rule(lambda p, r, s: p / r / (p / r + (1 - p) / s)), "Rarer disease must lower the probabilities. Yours moves them the other way."),
+        "probabilities multiplied instead of odds": (rule(lambda p, r, s: p * r), "Scaled like this, probabilities can pass 1, and 0.99 falls as far "
+                                                                                  "as 0.5. Weigh the ill and the healthy part, then divide by their sum."),
+        "probabilities multiplied and cut off at 1": (rule(lambda p, r, s: np.clip(p * r, 0, 1)), "Cutting off at 1 hides the trouble. Weigh the ill "
+                                                                                                  "and the healthy part, then divide by their sum."),
+        "the two prevalences exchanged": (rule(lambda p, r, s: p / r / (p / r + (1 - p) / s)), "Rarer disease must lower the probabilities. Yours "
+                                                                                               "moves them the other way."),
         "only the ill are weighed anew": (rule(lambda p, r, s: p * r / (p * r + 1 - p)), "Where the ill grow rarer the healthy grow more common: weigh both parts."),
     }, 1e-3)
     if any((result < 0).any() or (result > 1).any() for result in results):

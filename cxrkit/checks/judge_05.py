@@ -138,7 +138,8 @@ def _marker(value, seed, right):
         miss("the question turned round", "That is the share of ill among the films with L. Asked is the share of L among the ill.")
     if same(ours["here_ill"], true["here_healthy"], 0.004) and same(ours["here_healthy"], true["here_ill"], 0.004):
         miss("ill and healthy exchanged", "Label 1 is ill.")
-    miss(None, f"Look again at {', '.join(n for n in names if not same(ours[n], true[n], 0.004))}: all films of the site that have a letter; among the ill (or healthy), the share with L.")
+    miss(None, f"Look again at {', '.join(n for n in names if not same(ours[n], true[n], 0.004))}: all films of the site that have a letter; among "
+               "the ill (or healthy), the share with L.")
 
 
 def _diagnosis(value, seed, right):
@@ -153,7 +154,8 @@ def _diagnosis(value, seed, right):
     if answer == "leakage":
         miss("leakage seen where there is none", f"{facts.known.mean():.0%} of the test films show a child that was trained on (task 05.3). What else could it be?")
     if answer == "marker":
-        miss("a letter blamed that knows nothing", f"Here {letters['ill']:.0%} of the ill and {letters['healthy']:.0%} of the healthy have an L (task 05.4). Can a letter like that tell them apart?")
+        miss("a letter blamed that knows nothing", f"Here {letters['ill']:.0%} of the ill and {letters['healthy']:.0%} of the healthy have an L (task "
+                                                   "05.4). Can a letter like that tell them apart?")
     rate = {site: films["label"].mean() for site, films in (("here", facts.test), ("there", facts.there))}
     miss("prevalence blamed for a loss of ranking",
          f"Pneumonia's share is {rate['here']:.0%} here and {rate['there']:.0%} there, sensitivity {here['recall']:.0%} and {facts.at['there']['recall']:.0%}, "
@@ -179,7 +181,8 @@ def _honest(value, seed, right):
     if facts.problem == "marker" and same(answer, _auc(facts.test[facts.test["marker"] == ""]), 0.004):
         miss("only the films without a letter", "Those are few. Measure within the films with L and within those with R, and take the mean of the two.")
     if facts.problem == "prevalence" and same(answer, facts.at["there"]["precision"], 0.004):
-        miss("measured instead of predicted", "That is the PPV that was found there. Predict it from sensitivity and specificity here and the share of ill children there.")
+        miss("measured instead of predicted", "That is the PPV that was found there. Predict it from sensitivity and specificity here and the share "
+                                              "of ill children there.")
     if facts.problem == "prevalence" and same(answer, facts.at["here"]["precision"], 0.004):
         miss("the precision of another prevalence", "That is the PPV here. There the ill are rarer.")
     miss(None, "Read the line of your problem in the task's text once more; all numbers come from the test films here" +
@@ -196,7 +199,8 @@ def _remedy(value, seed, right):
     if answer in ("more_epochs", "bigger_network"):
         miss("more of the same", "A network that learns more from the same films learns their flaw better.")
     if answer == "lower_threshold":
-        miss("a threshold mends everything", "Another threshold trades misses against alarms. It mends neither films nor a split, and where the ill are rare a lower one brings more false alarms.")
+        miss("a threshold mends everything", "Another threshold trades misses against alarms. It mends neither films nor a split, and where the ill "
+                                             "are rare a lower one brings more false alarms.")
     miss(f"the remedy for another problem ({REMEDIES[answer]})", "That would be right for another problem. Look at task 05.5 again.")
 
 

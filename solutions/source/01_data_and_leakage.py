@@ -243,7 +243,7 @@ else:
 # %% [markdown]
 # ## Quiz, and where you stand
 
-# %%
+# %% tags=["expected"]
 quiz("01")
 
 # %%

@@ -239,7 +239,7 @@ check("03.6", answer_03_6)
 # %% [markdown]
 # ## Quiz, and where you stand
 
-# %%
+# %% tags=["expected"]
 quiz("03")
 
 # %%

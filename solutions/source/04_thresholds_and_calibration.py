@@ -232,7 +232,7 @@ else:
 # %% [markdown]
 # ## Quiz, and where you stand
 
-# %%
+# %% tags=["expected"]
 quiz("04")
 
 # %%

@@ -222,7 +222,7 @@ print(plots.read_roc_curves({site: (group["label"], group["probability"]) for si
 # %% [markdown]
 # ## Quiz, and where you stand
 
-# %%
+# %% tags=["expected"]
 quiz("05")
 
 # %%
