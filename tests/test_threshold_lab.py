@@ -141,6 +141,18 @@ def test_slider_and_number_move_the_figures_of_every_view(run):
         assert part(costs, "cx-threshold-number").value == value and lab.rule == "manual"
 
 
+def test_a_slider_that_snaps_to_its_step_changes_nothing(run):
+    """Browsers send back the nearest step of a value that was typed or chosen by a rule."""
+    lab = ThresholdLab(run)
+    view = lab.explorer()
+    lab.choose("youden")
+    lab.threshold, lab.rule = 0.123456, "youden"
+    part(view, "cx-threshold-slider").value = 0.123
+    assert (lab.threshold, lab.rule) == (0.123456, "youden")
+    part(view, "cx-threshold-slider").value = 0.12400000000000001
+    assert (lab.threshold, lab.rule) == (0.124, "manual")
+
+
 @pytest.mark.parametrize("rule", ["half", "youden", "sensitivity", "cost"])
 def test_each_rule_button_sets_what_its_rule_chooses(run, rule):
     lab = ThresholdLab(run, threshold=0.9)

@@ -16,7 +16,7 @@ def threshold(lab):
     """A slider and a number field for the threshold."""
     slider = ipywidgets.FloatSlider(min=0, max=1, step=0.001, readout=False, description="threshold", style=_AUTO, layout=ipywidgets.Layout(width="24em"))
     number = ipywidgets.BoundedFloatText(min=0, max=1, step=0.001, description="or type it", style=_AUTO, layout=_NARROW)
-    return [_tied(lab, "threshold", slider, "cx-threshold-slider"), _tied(lab, "threshold", number, "cx-threshold-number")]
+    return [_slid(lab, "threshold", slider, "cx-threshold-slider"), _tied(lab, "threshold", number, "cx-threshold-number")]
 
 
 def rules(lab):
@@ -39,7 +39,7 @@ def cost(lab):
     """A slider and a number field for what a missed pneumonia costs, in false alarms."""
     slider = ipywidgets.FloatSlider(min=1, max=100, step=1, readout=False, description="a miss costs", style=_AUTO, layout=_WIDE)
     number = ipywidgets.BoundedFloatText(min=1, max=100, step=1, description="false alarms", style=_AUTO, layout=ipywidgets.Layout(width="11em"))
-    return [_tied(lab, "cost_ratio", slider, "cx-cost-slider"), _tied(lab, "cost_ratio", number, "cx-cost-number")]
+    return [_slid(lab, "cost_ratio", slider, "cx-cost-slider"), _tied(lab, "cost_ratio", number, "cx-cost-number")]
 
 
 def prevalence(lab):
@@ -47,7 +47,7 @@ def prevalence(lab):
     own = ipywidgets.Checkbox(description="prevalence as among these films", indent=False, layout=ipywidgets.Layout(width="auto"))
     slider = ipywidgets.FloatSlider(min=0.1, max=99.9, step=0.1, readout=False, description="prevalence", style=_AUTO, layout=_WIDE)
     number = ipywidgets.BoundedFloatText(min=0.1, max=99.9, step=0.1, description="prevalence, %", style=_AUTO, layout=ipywidgets.Layout(width="11.5em"))
-    return [_tied(lab, "own_prevalence", own, "cx-prevalence-own"), _tied(lab, "prevalence_percent", slider, "cx-prevalence-slider"),
+    return [_tied(lab, "own_prevalence", own, "cx-prevalence-own"), _slid(lab, "prevalence_percent", slider, "cx-prevalence-slider"),
             _tied(lab, "prevalence_percent", number, "cx-prevalence-number")]
 
 
@@ -65,8 +65,20 @@ def bins(lab):
 
 
 def _tied(lab, name, widget, kind):
-    # A browser counts its slider's steps in floating point: 0.418 would come back as 0.41800000000000004.
-    back = (lambda value: round(value, 4)) if "slider" in kind else (lambda value: value)
-    traitlets.link((lab, name), (widget, "value"), transform=(lambda value: value, back))
+    traitlets.link((lab, name), (widget, "value"))
     widget.add_class(kind)
     return widget
+
+
+def _slid(lab, name, slider, kind):
+    """Tie a slider. A browser snaps what its slider is told to a step and sends that back: 0.123456 would become 0.123."""
+    traitlets.dlink((lab, name), (slider, "value"))
+
+    def moved(change):
+        value = round(change["new"], 4)  # 0.41800000000000004 is how a browser counts steps
+        if abs(value - getattr(lab, name)) > slider.step / 2 + 1e-9:
+            setattr(lab, name, value)
+
+    slider.observe(moved, "value")
+    slider.add_class(kind)
+    return slider

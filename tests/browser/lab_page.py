@@ -51,5 +51,9 @@ class LabPage:
             assert time.monotonic() < end, f"{what} did not come: {self.sentence()}"
             self.page.wait_for_timeout(30)
 
+    def settle(self):
+        """Wait until the kernel has taken everything that the page has sent, and the page everything that came back."""
+        self.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestKernelInfo()")
+
     def close(self):
         self.page.close()

@@ -26,6 +26,10 @@ def threshold_of(lab):
     return float(lab.page.locator(".cx-explorer .cx-threshold-number input").input_value())
 
 
+def handle_of(lab):
+    return float(lab.page.locator(".cx-explorer .cx-threshold-slider [role=slider]").get_attribute("aria-valuetext"))
+
+
 def settle(lab, changed=None):
     """Wait until the sentence speaks of the threshold in the number field (and that is another than `changed`); return it."""
     lab.until(lambda: threshold_of(lab) != changed and f"At threshold {threshold_of(lab):.3f}:" in lab.sentence(), "the new threshold")
@@ -74,7 +78,7 @@ def test_the_slider_is_dragged_and_moved_by_arrow_keys(lab, val):
     for step in range(1, 9):
         lab.page.mouse.move(x - 7 * step, y)
     lab.page.mouse.up()
-    lab.until(lambda: 0.2 < threshold_of(lab) == float(handle.get_attribute("aria-valuetext")) < 0.45, "where the handle was let go")
+    lab.until(lambda: 0.2 < threshold_of(lab) < 0.45 and threshold_of(lab) == pytest.approx(handle_of(lab)), "where the handle was let go")
     dragged = settle(lab)
     hold_against_scikit_learn(lab, val)
     handle.focus()
@@ -90,7 +94,9 @@ def test_a_number_is_typed(lab, val, typed):
     field = lab.part(".cx-explorer .cx-threshold-number input")
     field.fill(typed)
     field.press("Enter")
-    lab.until(lambda: f"At threshold {float(typed):.3f}:" in lab.sentence(), typed)
+    lab.until(lambda: handle_of(lab) == pytest.approx(round(float(typed), 3)), f"the handle at {typed}")
+    lab.settle()
+    assert f"At threshold {float(typed):.3f}:" in lab.sentence()
     assert threshold_of(lab) == float(typed)
     hold_against_scikit_learn(lab, val)
 
@@ -104,6 +110,8 @@ def test_each_rule_button_is_pressed_from_the_keyboard(lab, val, rule):
     expected = choose_threshold(val["label"], val["probability"], rule)
     lab.until(lambda: threshold_of(lab) == pytest.approx(expected), rule)
     settle(lab)
+    lab.settle()
+    assert threshold_of(lab) == pytest.approx(expected), "the slider's steps do not change what the rule chose"
     hold_against_scikit_learn(lab, val)
 
 
