@@ -103,10 +103,11 @@ def _cores() -> list[int]:
 
 
 def kit_fingerprint() -> str:
-    """Return the kit's version with a hash of what judges and runs, so that a changed check is a changed kit."""
+    """Return the kit's version with a hash of what makes, runs and judges exercises, so that a changed check is a changed kit."""
     digest = hashlib.sha256()
-    for path in sorted(isolating.KIT.rglob("*.py")):
-        digest.update(path.read_bytes())
+    for part in ("checks", "data", "evaluation", "grading"):
+        for path in sorted((isolating.KIT / part).rglob("*.py")):
+            digest.update(path.read_bytes())
     return f"{__version__}-{digest.hexdigest()[:12]}"
 
 
