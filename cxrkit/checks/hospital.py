@@ -41,8 +41,8 @@ def hospital(seed: int = 0, size: int = 64) -> Hospital:
 
     problem = problem_of(seed)
     rng = np.random.default_rng([seed, 51])
-    here = make_phantom(330, size, seed=10_000 + seed, shortcut=0.75 if problem == "marker" else 0.0, pneumonia=0.6)
-    there = make_phantom(330, size, seed=20_000_000 + seed, pneumonia=0.09 if problem == "prevalence" else 0.6)
+    here = make_phantom(330, size, seed=10_000 + seed, shortcut=0.6 if problem == "marker" else 0.0, pneumonia=0.6)
+    there = make_phantom(480, size, seed=20_000_000 + seed, pneumonia=0.12 if problem == "prevalence" else 0.6)
     frames = [_films(here, "here", rng), _films(there, "there", rng)]
     frames[0]["split"] = _split(frames[0], rng, by_film=problem == "leakage")
     frames[1]["split"] = "test"
@@ -69,11 +69,17 @@ def _films(made, site, rng):
 
 
 def _split(films, rng, by_film):
-    if by_film:
-        return np.where(rng.random(len(films)) < 0.4, "test", "train")
+    """Draw test films, by film or by child, until each letter stands on a few test films of either class: else task 05.6 has no answer."""
     patients = films["patient"].unique()
-    tested = patients[rng.random(len(patients)) < 0.4]
-    return np.where(films["patient"].isin(tested), "test", "train")
+    for _ in range(100):  # two or three draws, as a rule
+        if by_film:
+            tested = rng.random(len(films)) < 0.4
+        else:
+            tested = films["patient"].isin(patients[rng.random(len(patients)) < 0.4]).to_numpy()
+        counts = films[tested].groupby(["marker", "label"]).size()
+        if all(counts.get((letter, label), 0) >= 6 for letter in "LR" for label in (0, 1)):
+            break
+    return np.where(tested, "test", "train")
 
 
 def _scores(films, rng):

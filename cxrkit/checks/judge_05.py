@@ -167,7 +167,7 @@ def _honest(value, seed, right):
     true = facts.honest[facts.problem]
     answer = share(value, true, 0.004)
     if same(answer, true, 0.004):
-        extra = {"leakage": f"On children it had never met the AUC is {true:.3f}, near the {facts.auc['there']:.3f} of the other hospital.",
+        extra = {"leakage": f"On children it had never met the AUC is {true:.3f}; the other hospital found {facts.auc['there']:.3f}.",
                  "marker": f"Among films with the same letter the AUC is {true:.3f}: that is what the lungs alone give. There it was {facts.auc['there']:.3f}.",
                  "prevalence": f"A PPV of {true:.0%} was to be expected; {facts.at['there']['precision']:.0%} was found. Nothing is broken."}
         return extra[facts.problem]

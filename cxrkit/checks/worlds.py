@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..config import configure
 from ..data.splits import grouped_split
-from .hospital import Hospital, hospital  # noqa: F401  the capstone's world has its own module
+from .hospital import hospital  # noqa: F401  the capstone's world has its own module
 
 STORIES = {  # of set 03's four learning curves
     "memorises": "the network learns its training films by heart",
