@@ -3,7 +3,7 @@
 HINTS = {
     "01.1": ("Which of the films does this rule get right, and which wrong?",
              "It is right on every film that really shows pneumonia. Count those in the test split, and divide.",
-             "`labels[films.index('test')]` holds 0 and 1. The mean of zeros and ones is a share."),
+             "`films.labels` can be cut by row numbers in square brackets. The mean of zeros and ones is a share."),
     "01.2": ("Write two file names of one child below each other, then two of different children with the same number. What stays, what changes?",
              "For pneumonia the child is the number *and* the kind; for normal films it is the series (with or without NORMAL2-) and the first number.",
              "`name.split('_')` cuts a pneumonia name at the underscores; the first two parts are what you need. For normal names, cut at '-' and "
@@ -29,14 +29,14 @@ HINTS = {
              "One output, not two: a single logit. Weights: one a feature. And the bias."),
     "02.3": ("Print the smallest and the largest grey value before and after the tutorial's line.",
              "Which of the two divisions must go: the one in the tutorial or the one inside the network?",
-             "Only the channel is missing: an axis at the end, `[..., np.newaxis]`, and nothing that changes a grey value."),
+             "Keep of the tutorial's line what adds the channel. Leave out what changes a grey value."),
     "02.4": ("Which films may decide what counts as bright?",
              "Mean and spread, feature by feature, from the training films. Then the same two numbers for both parts.",
              "`train.mean(axis=0)`, `train.std(axis=0)`; replace a spread of 0 by 1 with `np.where` before you divide."),
     "02.5": ("Which class's films must get heavier, the common one's or the rare one's?",
              "A film's weight is inversely proportional to the number of films in its class. Then mind the mean.",
-             "With n films and n_k in class k, each film of class k gets n / (2 · n_k). `np.bincount(labels)` counts, `counts[labels]` gives each "
-             "film its class's count."),
+             "With n_k films in class k, weights of 1 / n_k balance the classes. Which factor brings their mean to 1? "
+             "`np.bincount(labels)` counts, `counts[labels]` gives each film its class's count."),
     "02.6": ("Which films may the head see while it learns, and which only afterwards?",
              "Fit on training features. Then ask for probabilities, not for calls, of the validation films.",
              "`predict_proba(val_x)` has a column for each class: which is pneumonia? `roc_auc_score(val_y, ...)`."),
@@ -54,7 +54,7 @@ HINTS = {
              "The layer stores a *variance*; you divide by the root of it, after adding 0.001."),
     "03.5": ("Treat the two parts apart: `if step < warmup`.",
              "On the way down, first compute how far you are, from 0 to 1, counted from the end of the warm-up.",
-             "Half a wave that starts at 1 and ends at 0: `(1 + np.cos(np.pi * t)) / 2`. All times peak."),
+             "Over half a wave, `np.pi` long, a cosine runs from 1 to -1. What must be added, and what divided by, so that it runs from 1 to 0? All times peak."),
     "03.6": ("You need three numbers while you go through the epochs: the best AUC so far, its epoch, and how long ago it was.",
              "At each epoch: better than the best? Then remember it and set the waiting to 0. Otherwise wait one more.",
              "Stop as soon as the waiting equals `patience`. Better means greater, not equal. `enumerate(val_aucs, 1)` counts from 1."),
