@@ -4,7 +4,7 @@ import numpy as np
 
 from . import lesson, worlds
 from .inputs import inputs
-from .verdict import FORM, fields, miss, named, number, returned, same
+from .verdict import FORM, UNTOUCHED, fields, miss, named, number, returned, same
 
 _KEEP = {  # whether a change leaves the diagnosis alone, and what is to be said of it
     "turn the film by up to 5 degrees": (True, "children do not lie straight"),
@@ -50,7 +50,7 @@ def _changes(value, seed, right):
     if not isinstance(value, (list, str)) or not all(isinstance(letter, str) for letter in value):
         miss(FORM, "A list of letters is asked for, such as ['a', 'b'].")
     if len(value) == 0:
-        miss(FORM, "Put the letters of all changes that leave the diagnosis alone into your list.")
+        miss(UNTOUCHED, "Put the letters of all changes that leave the diagnosis alone into your list.")
     chosen = {letter.strip().lower() for letter in value} - {"", ","}
     if chosen - set(offered):
         miss(FORM, f"There is no change {', '.join(sorted(chosen - set(offered)))[:40]}; there are {', '.join(offered)}.")
