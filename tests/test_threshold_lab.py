@@ -258,6 +258,11 @@ def test_the_test_split_is_not_read_before_the_lock(run):
     assert lab.splits == ["validation"] and part(views[0], "cx-split").options == ("validation",)
     with pytest.raises(CxrkitError, match="stays closed until a threshold is locked"):
         lab.source.reveal()
+    with pytest.raises(CxrkitError, match="stays closed"):
+        lab.films("test")
+    with pytest.raises(CxrkitError, match="'test' is not open"):
+        lab.split = "test"
+    assert lab.split == "validation"
     path.write_bytes(kept)
     lab.lock()
     assert shown(views[-1], "test-auc") and lab.splits == ["validation", "test"]

@@ -60,6 +60,12 @@ class ThresholdLab(traitlets.HasTraits):
             self.rule, self.splits = lock["rule"], [self.source.split, "test"]
         self.observe(self._moved, _DRAWN)
 
+    @traitlets.validate("split")
+    def _is_open(self, proposal):
+        if proposal["value"] not in self.splits:
+            raise CxrkitError(f"The split '{proposal['value']}' is not open; open are: {', '.join(self.splits)}. The test split opens when a threshold is locked.")
+        return proposal["value"]
+
     # --- the state ----------------------------------------------------------------------------------------------
 
     def _films(self, split):
