@@ -377,9 +377,9 @@ def test_limits_alone_still_hold_and_say_what_they_do_not(tmp_path):
     assert not survivors()
 
 
-@pytest.mark.parametrize("method", ["bwrap", "unshare"])
-def test_an_ordinary_user_has_the_same_walls(tmp_path, method):
-    need_namespaces(method)
+@pytest.mark.parametrize("method", ["bwrap", "unshare", "limits"])
+def test_an_ordinary_user_grades_as_well(tmp_path, method):
+    need_namespaces(method if method != "limits" else "unshare")
     prefix = reachable_python()
     if os.geteuid() == 0:
         out = Path(tempfile.mkdtemp(prefix="cxrkit-test-"))  # pytest's own folders are closed to others
@@ -392,9 +392,14 @@ def test_an_ordinary_user_has_the_same_walls(tmp_path, method):
         out = tmp_path
     try:
         folder = out / "class"
-        hand_in(folder, "spy", classroom.hostile(solved(), folder)["h06 spy"])
-        hand_in(folder, "bomb", classroom.with_cell(solved(), classroom.BOMB))
+        hand_in(folder, "forger", classroom.with_cell(solved(), classroom.FORGE.format(mark=MARK)))
+        if method != "limits":
+            hand_in(folder, "spy", classroom.hostile(solved(), folder)["h06 spy"])
+            hand_in(folder, "bomb", classroom.with_cell(solved(), classroom.BOMB))
         said, rows, page = grade_in_a_shell(prefix, folder, out / "out", method)
+        assert rows["forger", "04.4"]["points"] == "3" and not survivors()
+        if method == "limits":
+            return
         assert "a list of 0" in rows["spy", "04.1"]["reason"], "it has seen something"
         assert "more than 48 processes" in rows["bomb", "04.4"]["reason"] and "Weak isolation" not in page and "Warning" not in said
     finally:
