@@ -88,4 +88,4 @@ def test_something_is_held_fast(path):
 
 def test_built_package_brings_everything_that_a_notebook_needs():
     """Data files lie inside the package, so that a wheel holds them."""
-    assert (ROOT / "cxrkit" / "templates" / "report.html.j2").is_file()
+    assert all((ROOT / "cxrkit" / "templates" / name).is_file() for name in ("report.html.j2", "thresholds.ipynb"))
