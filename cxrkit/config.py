@@ -38,7 +38,7 @@ class Config:
     stored_size: int = 96        # decoded once at this size; training crops are cut from it
     image_size: int = 64         # what the network sees
     val_fraction: float = 0.15   # of the training images, whole patients
-    phantom_images: int = 1600   # films of the phantom source, all splits together
+    phantom_images: int = 2000   # films of the phantom source, all splits together
     # The network
     backbone: str = "efficientnetv2-s"
     weights: str = "phantom"     # imagenet, phantom, none, or the path of a file
@@ -95,8 +95,8 @@ class Config:
 
 PROFILES = {
     "demo": dict(
-        head_epochs=60, head_learning_rate=1e-2, fine_tune_epochs=5, fine_tune_learning_rate=8e-4,
-        crop_area=0.7, brightness=0.1, contrast=0.2,
+        head_epochs=25, head_learning_rate=1e-2, fine_tune_epochs=4, fine_tune_learning_rate=1.2e-4,
+        crop_area=0.9, rotation=5.0, brightness=0.1, contrast=0.2,
     ),
     "laptop": dict(
         source="chestxray2017", backbone="efficientnetv2-b0", weights="imagenet", stored_size=224, image_size=160,

@@ -31,10 +31,10 @@ PATIENT = {
     "bone_density": (0.70, 1.35), "clavicle_rise": (-0.06, 0.12), "arm_width": (0.20, 0.30), "vessel_density": (0.45, 1.45),
 }
 FILM = {
-    "tilt": (-0.14, 0.14), "shift_x": (-0.12, 0.12), "shift_y": (-0.12, 0.10), "zoom": (0.92, 1.24), "yaw": (-0.12, 0.12),
+    "tilt": (-0.18, 0.18), "shift_x": (-0.16, 0.16), "shift_y": (-0.15, 0.13), "zoom": (0.92, 1.24), "yaw": (-0.12, 0.12),
     "diaphragm": (0.34, 0.58), "arm": (-0.05, 0.55), "bubble_x": (0.18, 0.42), "bubble_size": (0.06, 0.19),
     "bubble_depth": (-0.05, 0.40), "bowel": (0.0, 1.0), "hardness": (1.0, 1.35), "exposure": (-0.14, 0.20),
-    "contrast": (3.2, 5.6), "brightest": (0.80, 1.02), "scatter": (0.04, 0.30), "blur": (0.002, 0.014), "noise": (0.002, 0.020),
+    "contrast": (3.2, 5.6), "brightest": (0.80, 1.02), "scatter": (0.04, 0.30), "blur": (0.002, 0.009), "noise": (0.002, 0.020),
     "grid": (-0.012, 0.012), "border": (-0.6, 0.4),
 }
 COLLIMATION = {"left": 0.16, "right": 0.16, "top": 0.10, "bottom": 0.10}  # at most; most films are opened past the edge
@@ -163,12 +163,12 @@ def sample_lesions(rng: np.random.Generator, subtype: np.ndarray) -> dict:
     many = np.stack([np.ones(n), rng.random(n) < 0.70, rng.random(n) < 0.35], 1)
     focus = np.stack([
         side, rng.uniform(0.30, 0.85, (n, 3)), rng.uniform(0.28, 0.88, (n, 3)),
-        rng.uniform(0.15, 0.27, (n, 3)) * (0.80 + 0.6 * severity[:, None]), rng.uniform(0.05, 0.16, (n, 3)),
+        rng.uniform(0.17, 0.30, (n, 3)) * (0.80 + 0.6 * severity[:, None]), rng.uniform(0.05, 0.16, (n, 3)),
         many * (0.40 + 0.60 * severity[:, None]) * (subtype == 1)[:, None],
     ], -1).astype(np.float32)
     return {
-        "severity": severity, "focus": focus, "spread": rng.uniform(0.32, 0.55, n).astype(np.float32),
-        "interstitial": ((0.45 + 0.70 * severity) * (subtype == 2)).astype(np.float32),
+        "severity": severity, "focus": focus, "spread": rng.uniform(0.48, 0.82, n).astype(np.float32),
+        "interstitial": ((0.55 + 0.85 * severity) * (subtype == 2)).astype(np.float32),
     }
 
 
