@@ -3,8 +3,9 @@
 The threshold lab's own notebook (source/thresholds.py) is derived into the package, where `cxrkit thresholds` finds it; it is
 not run, because its films are the user's.
 
-Edit the sources only. Without --force, a notebook whose cells still equal its source keeps the outputs it has; the
-ones before a changed one are run as well, because it needs what they leave, but not rewritten.
+Edit the sources only. Without --force, a notebook whose cells still equal its source keeps the outputs it has, and so does
+one whose prose alone changed; the ones before one whose code changed are run as well, because it needs what they leave, but
+not rewritten.
 """
 
 import argparse
@@ -54,15 +55,16 @@ def derive_template(source: Path, existing: Path) -> None:
         print(f"{existing.stem:<24} written")
 
 
-def is_current(source: Path, existing: Path) -> bool:
-    """Say whether `existing` has exactly its source's cells, each code cell run once, in order, without an error."""
+def is_current(source: Path, existing: Path, prose: bool = True) -> bool:
+    """Say whether `existing` has its source's cells (without `prose`: its code cells), each run once, in order, without an error."""
     if not existing.is_file():
         return False
     notebook = nbformat.read(existing, as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     ran = [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     clean = not any(output.output_type == "error" for cell in code for output in cell.outputs)
-    return cells_of(notebook) == cells_of(jupytext.read(source)) and ran and clean
+    here, there = ([cell for cell in cells_of(book) if prose or cell[0] == "code"] for book in (notebook, jupytext.read(source)))
+    return here == there and ran and clean
 
 
 def execute(notebook, places: dict):
@@ -90,6 +92,11 @@ def main():
     force = parser.parse_args().force
     derive_template(*TEMPLATE)
     pairs = [(source, HERE / f"{source.stem}.ipynb") for source in sorted((HERE / "source").glob("[0-9]*.py"))]
+    for source, existing in pairs:
+        if not force and is_current(source, existing, prose=False) and not is_current(source, existing):
+            with atomic_path(existing) as partial:
+                partial.write_text(nbformat.writes(derive(source, existing)).rstrip("\n") + "\n", encoding="utf-8")
+            print(f"{source.stem:<24} prose renewed, outputs kept")
     changed = [source.stem for source, existing in pairs if force or not is_current(source, existing)]
     if not changed:
         print("Every notebook is as its source says, with its outputs. (FORCE=1 runs them all the same.)")

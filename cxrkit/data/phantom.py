@@ -4,9 +4,11 @@ Nothing here was learnt from a patient. A few dozen parameters of anatomy and te
 `phantom_render` draws the film. Pneumonia is lobar consolidation ("bacteria") or interstitial texture ("virus"), with its mask.
 """
 
+import concurrent.futures
 import dataclasses
 import hashlib
 import io
+import os
 
 import numpy as np
 import pandas as pd
@@ -14,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from ..errors import CxrkitError
 from .dataset import TABLE_COLUMNS, Dataset
-from .phantom_render import BLOCK, render_block
+from .phantom_render import BLOCK, THICKNESS, render_block
 
 FILM_SEED = 2018  # the data set's own seed: `config.seed` changes the split and the training, never the films
 SUBTYPES = ("", "bacteria", "virus")
@@ -90,14 +92,18 @@ def render(p: dict, subtype: np.ndarray, size: int, seed: int, maps: bool = Fals
     n = len(subtype)
     p = p | {"cos": np.cos(p["tilt"]), "sin": np.sin(p["tilt"])}
     images, masks = np.empty((n, size, size), np.uint8), np.empty((n, size, size), bool)
-    kept = {}
-    with threadpool_limits(1, user_api="blas"):  # many small products: a second thread only gets in the way
-        for number, start in enumerate(range(0, n, BLOCK)):
-            rows = slice(start, start + BLOCK)
-            rng = np.random.Generator(np.random.PCG64([seed, number]))
-            images[rows], masks[rows], drawn = render_block({k: v[rows] for k, v in p.items()}, size, rng, maps)
-            for name, value in drawn.items():
-                kept.setdefault(name, np.empty((n, size, size), np.float32))[rows] = value
+    kept = {name: np.empty((n, size, size), np.float32) for name in THICKNESS} if maps else {}
+
+    def draw(number):
+        rows = slice(number * BLOCK, (number + 1) * BLOCK)
+        rng = np.random.Generator(np.random.PCG64([seed, number]))
+        images[rows], masks[rows], drawn = render_block({k: v[rows] for k, v in p.items()}, size, rng, maps)
+        for name, value in drawn.items():
+            kept[name][rows] = value
+
+    # A block a thread; inside, many small products, where BLAS's own threads would only get in the way.
+    with threadpool_limits(1, user_api="blas"), concurrent.futures.ThreadPoolExecutor(max(1, min(8, os.cpu_count() or 1))) as pool:
+        list(pool.map(draw, range(-(-n // BLOCK))))
     return Phantom(images, masks, (subtype > 0).astype(np.int64), subtype, p["severity"], p, kept)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 BLOCK = 8  # films drawn together; part of the definition, because random fields are drawn block by block
 FINE, MIDDLE, COARSE = 56, 28, 7  # nodes a side of the random fields, whatever the image size
+THICKNESS = ("lung", "heart", "bone", "vessel", "air")  # the maps that can be had beside a film
 MU = {"soft": 1.9, "bone": 1.0, "lung": 0.32}  # attenuation a unit of thickness, for a typical diagnostic beam
 _GLYPHS = {  # burned-in side marker, 5 x 7 dots
     "R": ("####.", "#...#", "#...#", "####.", "#.#..", "#..#.", "#...#"),
@@ -50,7 +51,7 @@ def render_block(p: dict, size: int, rng: np.random.Generator, maps: bool = Fals
     soft = body * (1 + 0.04 * _field(fields[COARSE][:, 0], size)) - air - gas
     depth = MU["soft"] * np.clip(soft, 0, None) + MU["lung"] * air * texture + MU["bone"] * bone * q["bone_density"]
     masks = (opacity > 0.12) & (lung > 0.06)
-    thickness = {"lung": lung, "heart": heart, "bone": bone, "vessel": tissue, "air": air} if maps else {}
+    thickness = dict(zip(THICKNESS, (lung, heart, bone, tissue, air), strict=True)) if maps else {}
     return _film(q, depth, size, rng, fields), masks, thickness
 
 

@@ -266,6 +266,6 @@ passed = check("01.1", answer, labels=dataset.labels[dataset.index("test")], tra
 # - Look for what the files give away before you look at what the pixels do.
 # - The baseline's AUC is the number to beat.
 #
-# **Where next:** [02_frozen_training](02_frozen_training.ipynb).
+# **Practise:** [exercises 01](../exercises/01_data_and_leakage.ipynb). **Where next:** [02_frozen_training](02_frozen_training.ipynb).
 #
 # Films (where real ones are used): Kermany, Zhang and Goldbaum 2018, Mendeley Data, doi:10.17632/rscbjbr9sj.2, CC BY 4.0.

@@ -138,7 +138,7 @@ trial = config.replace(head_epochs=6)
 print(f"{len(small.index('train'))} training and {len(small.index('val'))} validation films, {trial.head_epochs} epochs")
 
 # %%
-textbook_model, once_model = cxrkit.build_model(trial), cxrkit.build_model(trial)  # the same weights in both
+textbook_model, once_model = cxrkit.build_model(trial), model  # the same weights in both: `model` has learned nothing yet
 
 start = time.perf_counter()
 textbook = cxrkit.train_head(textbook_model, small, trial)
@@ -219,8 +219,7 @@ else:
 # %% [markdown]
 # Did transfer beat the pixels? Compare the **intervals**, not only the two numbers. Where they overlap widely, these films cannot tell the two systems apart.
 #
-# On phantom films the frozen features need not win: their backbone was pretrained for an hour and a half on a laptop's worth of computing, not on a million photographs. A baseline is there
-# to tell you so.
+# And ask what the transfer was worth: on phantom films the backbone learned from phantom chests, so its features fit these films as no photograph's would. That is a lucky case.
 
 # %% [markdown]
 # ## Check yourself
@@ -241,6 +240,6 @@ passed = check("02.1", answer, films=4000, epochs=10)
 # - The best epoch is chosen on patients that were not trained on.
 # - Compare intervals.
 #
-# **Where next:** [03_fine_tuning](03_fine_tuning.ipynb).
+# **Practise:** [exercises 02](../exercises/02_frozen.ipynb). **Where next:** [03_fine_tuning](03_fine_tuning.ipynb).
 #
 # Films (where real ones are used): Kermany, Zhang and Goldbaum 2018, Mendeley Data, doi:10.17632/rscbjbr9sj.2, CC BY 4.0.

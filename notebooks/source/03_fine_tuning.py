@@ -200,6 +200,6 @@ passed = check("03.1", answer, history=history)
 # - Batch-normalisation statistics stay frozen; make sure that they really do.
 # - The validation patients choose the epoch. That makes validation a little optimistic: it has been looked at many times.
 #
-# **Where next:** [04_evaluation](04_evaluation.ipynb).
+# **Practise:** [exercises 03](../exercises/03_fine_tuning.ipynb). **Where next:** [04_evaluation](04_evaluation.ipynb).
 #
 # Films (where real ones are used): Kermany, Zhang and Goldbaum 2018, Mendeley Data, doi:10.17632/rscbjbr9sj.2, CC BY 4.0.

@@ -353,7 +353,7 @@ passed = check("04.1", answer, sensitivity=0.95, specificity=0.80, prevalence=0.
 # - Every number has an interval and a baseline, or it has no meaning.
 # - Near-perfect validation is a question, not an answer: *how do the films differ where this will be used?*
 #
-# **Where next:** the run folder holds `metrics.json`, all predictions and the model; `cxrkit run` makes the same as one report. Try another seed, and see how far your own number wanders.
+# **Practise:** [exercises 04](../exercises/04_thresholds_and_calibration.ipynb), then the [capstone](../exercises/05_capstone.ipynb). **Where next:** the run folder holds `metrics.json`, all predictions and the model; `cxrkit run` makes the same as one report. Try another seed, and see how far your own number wanders.
 #
 # Films (where real ones are used): Kermany, Zhang and Goldbaum 2018, Mendeley Data, doi:10.17632/rscbjbr9sj.2, CC BY 4.0.
 # The paper: J. Lee, G. Pratheepan, M. F. F. Teixeira, *Advancing Pulmonary Health Diagnostics*, Centennial College, 2024.
