@@ -20,7 +20,7 @@
 # - say which numbers travel to a place where fewer are ill, and which do not;
 # - tell whether 80 % means 80 in 100, and mend it where it does not;
 # - put an interval on every number, and a baseline beside it;
-# - explain why a model that is nearly perfect in validation falls on the test split.
+# - explain why a model can be nearly perfect in validation and fall on the test split.
 #
 # **Minutes:** less than 1 on `demo` and `laptop` for the machine, once the stages are there (not timed on `paper`); 30 to 40 for you.
 
@@ -75,8 +75,10 @@ val = run.read_predictions("fine_tuned", "val")
 #
 # The network gives each film a probability. A clinic needs a decision. Between the two stands one number, the **threshold**: films at or above it are called pneumonia.
 #
-# Two ways to be wrong, and they do not cost the same. A **false negative** sends an ill child home. A **false positive** calls a healthy one in for another look. The paper says it plainly:
-# false negatives come first.
+# Two ways to be wrong, and they do not cost the same. A **false negative** sends an ill child home. A **false positive** calls a healthy one in for another look. The paper that this course
+# reproduces (notebook 00) says it plainly: false negatives come first.
+#
+# A film stands for a child below, as if each child had one; where a child has several, the intervals of AUC and F1 take it into account.
 #
 # Until you lock a threshold, everything below is **validation**. The test films stay in their file, unread.
 #
@@ -96,13 +98,14 @@ lab.explorer()
 # %% [markdown]
 # Did you write down that sensitivity rises and specificity falls? Both, always, or they stand still. And at 0 nobody is missed, because everybody is flagged.
 #
-# **Films.** In the live view ill films grow upwards, normal ones downwards. Hatched bars are on the wrong side of the dashed line: missed above, false alarms below. Every film that changes sides changes one count of the matrix.
+# **Films.** In the live view ill films grow upwards, normal ones downwards; hatched bars are on the wrong side of the dashed line: missed above, false alarms below. (In the still picture hatching marks pneumonia.)
+# Every film that changes sides changes one count of the matrix.
 #
-# **ROC.** Every threshold is one point of this curve; the cross is yours. Moving the threshold slides the cross along the curve. It cannot leave it: a threshold buys sensitivity with specificity, and only a better model lifts the curve.
+# **ROC** (receiver operating characteristic; the area under it is the AUC, the chance that an ill film scores above a normal one). Every threshold is one point of this curve; the cross is yours. Moving the threshold slides the cross along the curve. It cannot leave it: a threshold buys sensitivity with specificity, and only a better model lifts the curve.
 #
-# **Precision and recall.** Of the films that are called pneumonia, how many are? The dotted line is what calling *every* film pneumonia would give.
+# **Precision and recall.** Precision, or PPV: of the films that are called pneumonia, how many are? Recall is another word for sensitivity. The dotted line is what calling *every* film pneumonia would give.
 #
-# **Rates.** The small figures are 95 % intervals. Look at how wide they are for the normal films, of which there are few.
+# **Rates.** In the live view the small figures are 95 % intervals. Look at how wide they are for the normal films, of which there are few.
 #
 # *Explain* to a neighbour, or to yourself on paper: why does the sensitivity move in jumps and not smoothly?
 #
@@ -125,7 +128,7 @@ for rule in ("sensitivity", "half", "youden", "cost"):
     counts = table["confusion"]
     rows[rule] = {"threshold": f"{chosen:.3f}", "sensitivity": f"{table['recall']:.1%}", "specificity": f"{table['specificity']:.1%}",
                   "missed": counts["fn"], "false alarms": counts["fp"]}
-pd.DataFrame.from_dict(rows, orient="index").rename_axis("rule, on validation films")
+pd.DataFrame.from_dict(rows, orient="index").rename_axis(f"rule, on validation films{' (phantom)' if phantom else ''}")
 
 # %% [markdown]
 # ## What does a mistake cost?
@@ -138,13 +141,15 @@ pd.DataFrame.from_dict(rows, orient="index").rename_axis("rule, on validation fi
 lab.costs()
 
 # %% [markdown]
-# A dearer miss pulls the cheapest threshold down: more false alarms are a fair price.
+# A dearer miss pulls the cheapest threshold down, because more false alarms become a fair price; or it leaves it where it is, if nobody is missed there already.
 #
 # Left: what each threshold costs per 100 children, in false alarms' worth. The dotted line marks the least; within the grey stretch it is at most one false alarm more. **A wide grey stretch means that
 # you need not quarrel about the exact number.** A narrow one means that you must.
 #
-# Right: the **decision curve**. It asks whether the model is worth having at all. Flagging everybody (dashed) needs no model; flagging nobody (dotted) costs nothing. Where the solid line is not above both,
+# Right: the **decision curve**. It asks whether the model is worth having at all. Flagging everybody (dashed) needs no model; flagging nobody (dotted) is the zero line. Where the solid line is not above both,
 # leave the model in its box. Here a threshold is read as an exchange rate too: acting at 20 % says that one found pneumonia is worth four false alarms.
+# Net benefit is (found − false alarms × t ÷ (1 − t)) ÷ films, at the threshold t. Read as an exchange rate, 10 to 1 would mean acting at 1 ÷ 11, about 9 %; the cheapest threshold on these films can lie elsewhere,
+# because that sum holds only for honest probabilities. Are they?
 #
 # ## What travels to another place?
 #
@@ -173,19 +178,20 @@ lab.calibration()
 # %% [markdown]
 # **Temperature scaling** divides every log-odds by one number, fitted on validation. Above 1 it cools an overconfident model, below 1 it encourages a timid one. The order of the films stays,
 # so the AUC stays, and the threshold moves with the probabilities, so decisions stay; only what the number *says* changes. The **ECE** (expected calibration error) is the average gap to the diagonal; it depends on the number of bins,
-# so say both. The **Brier score** needs no bins. Judged on the films it was fitted on, as here, a temperature looks a little better than it is.
+# so say both. The **Brier score** is the mean squared difference between probability and truth (0 or 1); it needs no bins, but is not to be compared between places with different shares of ill. Judged on the films it was fitted on, as here, a temperature looks a little better than it is.
+# It only stretches or squeezes around 50 %: where the points lie mostly on one side of the diagonal, it can mend little.
 #
 # Where another share is ill, honest probabilities become dishonest by themselves. Bayes' rule mends them, if the ill look alike in both places:
 
 # %%
 calibrated = evaluation.calibration_table(val["label"], val["probability"], lab.temperature, prevalence=0.05)
-calibrated["place"] = calibrated["place"].map({"these films": f"validation films, {val['label'].mean():.0%} ill", "prevalence": "as if 5 % were ill"})
+calibrated["place"] = calibrated["place"].map({"these films": f"validation films{' (phantom)' if phantom else ''}, {val['label'].mean():.0%} ill", "prevalence": "as if 5 % were ill"})
 calibrated.set_index(["place", "probabilities"]).round(4)
 
 # %% [markdown]
 # ## Read the films
 #
-# Numbers hide films. Move the threshold and watch who comes to the front: the missed first, then the false alarms, then the calls that were the closest run.
+# Numbers hide films. (On phantom films a yellow line shows where the opacity was drawn; the network never sees it.) Move the threshold and watch who comes to the front: the missed first, then the false alarms, then the calls that were the closest run.
 
 # %%
 lab.reader()
@@ -212,12 +218,12 @@ if lock is None or threshold_rule or target_sensitivity:  # nobody has pressed t
     value = evaluation.choose_threshold(val["label"], val["probability"], config.threshold_rule, target_sensitivity=config.target_sensitivity)
     lock = run.lock_threshold(config.threshold_rule, value, config.target_sensitivity)
 lab.refresh()
-print(f"Locked: {lock['value']:.4f} by the rule '{lock['rule']}'. Models of this run folder that have met the test split: {lock['looks']}.")
+print(f"Locked: {lock['value']:.4f} by the rule '{lock['rule']}'. Models of this run folder that meet the test split, this one counted: {lock['looks']}.")
 
 # %% [markdown]
 # ## Baseline, frozen, fine-tuned
 #
-# All three are opened together, each at 0.5 and at the threshold that the same rule gives it on validation.
+# All three are opened together, each at 0.5 and at the threshold that the same rule gives it on validation. (If you locked by hand there is no rule; then all three take your threshold.)
 
 # %%
 on_val = results.score_systems(run, lock["rule"], lock["target_sensitivity"], "val")
@@ -230,11 +236,11 @@ def row(stage, split, block):
             "sensitivity, locked": f"{block['at_locked']['recall']:.1%}", "specificity, locked": f"{block['at_locked']['specificity']:.1%}"}
 
 fall = [row(stage, split, blocks[stage]) for stage in on_test for split, blocks in (("validation", on_val), ("test", on_test))]
-pd.DataFrame(fall).set_index(["system", "split"])
+pd.DataFrame(fall).set_index(["system", "split"]).rename_axis(["system (phantom)" if phantom else "system", "split"])
 
 # %% [markdown]
 # Compare validation and test of each system. On the real data nearly every system falls, and mostly in **specificity**: normal test films are called ill. The test films differ in their mix
-# (62.5 % pneumonia against 74.3 %) and probably in how they were made. This is **distribution shift**; validation cannot see it, because validation was cut from the training films.
+# (62.5 % pneumonia against 74.3 %), which moves accuracy and precision but cannot move specificity. So the normal films themselves must differ, probably in how they were made. This is **distribution shift**; validation cannot see it, because validation was cut from the training films.
 #
 # On phantom films train and test come from the same generator: only their mix differs, so there is little shift to see.
 #
@@ -251,14 +257,14 @@ print(f"Fine-tuned test AUC {on_test['fine_tuned']['auc']:.3f}, 95 % interval {l
 print(f"from {config.bootstrap:,} draws of {'patients' if dataset.has_patients else 'films'} with replacement.")
 
 # %% [markdown]
-# How to read it. Brackets are 95 % intervals: for shares Wilson's, for the AUC from drawing *patients* with replacement, because films of one child are not independent.
+# How to read it. Brackets are 95 % intervals: for shares Wilson's, for the AUC and F1 from drawing *patients* with replacement, because films of one child are not independent (Wilson's takes them as if they were, and is a little narrow).
 # An interval says how much the number would wander with other patients **of the same kind**. It says nothing of another hospital.
 #
-# The paper's row uses its published counts; its AUC interval is our estimate from the counts (≈). Its threshold is not stated.
+# The paper's row uses its published counts; its AUC interval is our estimate from the counts (≈). Its threshold is not stated; it stands in the rows at 0.5 because that is the usual one.
 #
 # ## Confusion matrices
 #
-# First the paper's, in the layout of its table 2. *From these four counts alone, work out its sensitivity (recall) before you look at the table above: 351 of how many?*
+# First the paper's, in the layout of its table 2. *Work out its sensitivity (recall) from these four counts: 351 of how many? Then compare with the table above.*
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -280,6 +286,7 @@ print(plots.read_confusion_matrix(shown))
 # ## ROC curves
 #
 # The curve shows every threshold at once; the cross is the one point that the paper reports. *Does your curve pass above it, below it, or through it? And the baseline's?*
+# (On phantom films the curves are of computed chests and the cross of real ones: look, but do not compare.)
 
 # %%
 curves = {}
@@ -302,7 +309,7 @@ plt.show()
 print(plots.read_prediction_gallery(test, lock["value"]))
 
 # %% [markdown]
-# Look for a pattern: are the missed ones faint, of one subtype, cropped, over-exposed? A pattern is a hypothesis, not yet a finding: it was found by looking at the test split, and can only be confirmed on other films.
+# Look for a pattern: are the missed ones faint (look beside the outline on phantom films), of one subtype, cropped, over-exposed? A pattern is a hypothesis, not yet a finding: it was found by looking at the test split, and can only be confirmed on other films.
 
 # %%
 if "subtype" in test:
@@ -349,8 +356,8 @@ passed = check("04.1", answer, sensitivity=0.95, specificity=0.80, prevalence=0.
 # - Choose the threshold on validation, write it down, then look, once.
 # - Count children: how many are sent home, how many are called in.
 # - Say what a miss costs. If the cost is flat round your threshold, stop polishing it.
-# - Sensitivity and specificity travel; PPV and NPV stay at home. Probabilities need a shift before they travel.
-# - Every number has an interval and a baseline, or it has no meaning.
+# - A change of prevalence alone moves PPV and NPV, not sensitivity and specificity. Other films, or milder illness, can move all four.
+# - A number to report has an interval and a baseline beside it.
 # - Near-perfect validation is a question, not an answer: *how do the films differ where this will be used?*
 #
 # **Practise:** [exercises 04](../exercises/04_thresholds_and_calibration.ipynb), then the [capstone](../exercises/05_capstone.ipynb). **Where next:** the run folder holds `metrics.json`, all predictions and the model; `cxrkit run` makes the same as one report. Try another seed, and see how far your own number wanders.
