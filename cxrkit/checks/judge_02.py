@@ -53,7 +53,7 @@ def _scaled(results, films):
         return
     named(results, {
         "image scaled twice": ([film / 255 for film in films],
-                               "Your films run from 0 to 1. The network divides by 255 itself, so every film reaches its first layer almost black."),
+                               "Your films run from 0 to 1. The network rescales inside and expects 0 to 255, so to it every film is almost black."),
         "image moved to -1 … 1 by hand": ([film / 127.5 - 1 for film in films], "Some networks want -1 to 1. This one takes 0 to 255 and rescales inside."),
         "image standardised by hand": ([(film - film.mean()) / film.std() for film in films],
                                        "Mean 0 and spread 1 is right for a logistic regression. This network takes 0 to 255 and rescales inside."),
@@ -108,7 +108,9 @@ def _standardise(value, seed, right):
     }, 1e-5, compare=lambda a, b, tolerance: all(same(x, y, tolerance) for x, y in zip(a, b)))
     whole = [(case[0] - case[0].mean()) / case[0].std() for case in cases]
     named(train, {"one mean for all features": (whole, "Each feature needs its own mean and spread: take them down the films, axis=0.")}, 1e-5)
-    miss(None, "Take mean and spread of each feature over the training films; subtract and divide in both parts.")
+    if "training has mean 0 and spread 1 in every feature that moves" in right:
+        miss(None, "Validation is what is left: move it by the same mean and spread, those of the training films.")
+    miss(None, "Take mean and spread (the standard deviation) of each feature over the training films; subtract and divide in both parts.")
 
 
 def _weights(value, seed, right):
@@ -124,6 +126,8 @@ def _weights(value, seed, right):
         return "Both classes now pull with equal weight, and the loss keeps its size."
     named(weights, {
         "all films alike": ([np.ones(len(y)) for y in labels], "With equal weights the common class pulls harder. Make its films lighter."),
+        "the classes exchanged": ([(len(y) / (2 * n))[1 - y] for y, n in zip(labels, counts)],
+                                  "The common class got the heavy weight. Divide by the count of a film's own class."),
         "the common class made heavier": ([(2 * n / len(y))[y] for y, n in zip(labels, counts)],
                                           "You multiply by the class's share. Divide by it: the rarer a class, the heavier each of its films."),
     }, 1e-4)

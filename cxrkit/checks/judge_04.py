@@ -49,8 +49,11 @@ def _rates(value, seed, right):
                                                                                     "Specificity is the rest."),
         PERCENT: ([[100 * v for v in pair] for pair in true], "Give shares from 0 to 1, not percent."),
     }, 1e-3)
-    miss(None, f"In the first trial the sensitivity is {true[0][0]:.3f} and the specificity {true[0][1]:.3f}; yours are {results[0][0]:.3f} and "
-               f"{results[0][1]:.3f}.")
+    named(results, {"the threshold is not used": ([[table["recall"], table["specificity"]] for table in (at_threshold(y, p, 0.5) for y, p, _ in cases)],
+                                                 "Your function cuts at 0.5 whatever it is given. Compare with `threshold`.")}, 1e-3)
+    k = next(k for k, (a, b) in enumerate(zip(results, true)) if not same(a, b, 1e-3))
+    miss(None, f"In trial {k + 1} the sensitivity is {true[k][0]:.3f} and the specificity {true[k][1]:.3f}; yours are {results[k][0]:.3f} and "
+               f"{results[k][1]:.3f}.")
 
 
 def _auc(value, seed, right):
@@ -95,6 +98,8 @@ def _cost(value, seed, right):
     cases = inputs("04.4", seed)
     # scikit-learn's roc_curve begins with a threshold of infinity: nobody is flagged
     thresholds = [1.01 if result == np.inf else number(result, "one threshold") for result in returned(value, cases)]
+    if all(t == round(t) for t in thresholds) and max(thresholds) > 1.1:
+        miss("a position instead of a threshold", "A whole number: is it a place in a list (`np.argmin`)? Return the threshold that stands there.")
     if all(t > 1.1 for t in thresholds):
         miss(PERCENT, "A threshold is a probability from 0 to 1.")
 
@@ -116,6 +121,11 @@ def _cost(value, seed, right):
                                                                               "each kind by its cost first."),
         "Youden's rule instead of the cost": ([_cheapest(case, 1, 1, score=lambda se, sp: se + sp) for case in cases],
                                               "You take the greatest sensitivity + specificity. The cost counts children, not shares."),
+        "shares weighed instead of children": (
+            [_cheapest(case, case[2] / (case[0] == 1).sum(), case[3] / (case[0] == 0).sum()) for case in cases],
+            "You weigh shares of each class. The cost counts children: use sums, not means."),
+        "a formula for calibrated probabilities": ([_called(case, case[3] / (case[2] + case[3])) for case in cases],
+                                                   "alarm ÷ (missed + alarm) needs calibrated probabilities, and these are not. Count the cost at each threshold."),
         "no child is missed, whatever it costs": ([(0, _called(case, case[1][case[0] == 1].min())[1]) for case in cases],
                                                   "You avoid every miss. That too has a price: count the alarms."),
     }, 0)

@@ -85,7 +85,7 @@ def rare_ppv(answer, sensitivity, specificity, prevalence, test_precision) -> st
     if _close(answer, caught / (caught + alarms), 0.01):
         return "Sensitivity and specificity stayed; the many healthy children supply the false alarms."
     if _close(answer, test_precision, 0.01):
-        miss("the precision of another prevalence", "That is the precision on the test split, where most films show pneumonia. Count again among 1000 children.")
+        miss("the precision of another prevalence", "That is the precision (PPV) among films of which most show pneumonia. Count again among 1000 children of the village.")
     if _close(answer, sensitivity, 0.01):
         miss("PPV read as sensitivity", "That is the sensitivity: among the ill, the share flagged. Asked is: among the flagged, the share ill.")
     miss(None, f"Of 1000 children {1000 * prevalence:.0f} are ill. How many of those are flagged, and how many of the healthy ones?")

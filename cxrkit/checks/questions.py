@@ -32,7 +32,7 @@ QUIZZES = {
         }},
         {"ask": "Films are divided by 255 before a network that rescales inside. What happens?", "right": "c", "choices": {
             "a": ("An error about the range.", "Keras says nothing. This kit refuses such films because nothing else would."),
-            "b": ("Nothing: rescaling twice is harmless.", "The first layer then sees values up to 1/255: nearly black films that all look alike."),
+            "b": ("Nothing: rescaling twice is harmless.", "The first layer then sees nearly the same, nearly black value everywhere: all films look alike."),
             "c": ("It trains without a word, on films that all look black to it.", "The commonest silent bug of this course."),
         }},
         {"ask": "Why compute features once instead of in every epoch?", "right": "b", "choices": {

@@ -139,7 +139,7 @@ check("02.3", answer_02_3)
 # Bring each feature to mean 0 and spread 1 **on the training films**, and move the validation films by the same numbers.
 #
 # - `train` is `[n, features]`, `val` is `[m, features]`. Return both, in this order.
-# - A feature that never moves has a spread of 0. Leave it at 0; nothing may become NaN.
+# - *Spread* is the standard deviation, `std(axis=0)`. A feature that is constant in training has spread 0: divide it by 1 instead, so that it becomes 0 there; nothing may become NaN.
 
 # %% task="02.4"
 def answer_02_4(train, val):
@@ -190,9 +190,11 @@ check("02.6", answer_02_6)
 # %% [markdown]
 # ## Put it together
 #
-# Your functions, on features of the real network: films in as you prepare them, standardised your way, scored your way.
+# Your functions of 02.3, 02.4 and 02.6, on features of the real network: films in as you prepare them, standardised your way, scored your way.
 #
 # *Expect* an AUC clearly above 0.5. How far above depends on films and backbone, and so few validation films make a wide interval.
+#
+# *Then try:* divide the films by 255 in 02.3 and run this again. The AUC stays well above 0.5, because standardising stretches tiny differences. A good number does not prove that the input was right.
 
 # %%
 def some(split, n):
@@ -201,9 +203,10 @@ def some(split, n):
 
 rows = {"train": some("train", 200), "val": some("val", 80)}
 shown = {split: np.stack([batches.plain_view(np.asarray(films.images[row]), config.image_size) for row in rows[split]]) for split in rows}
-ready = answer_02_3(shown["train"]) is not None and answer_02_4(np.eye(2), np.eye(2)) is not None
+few = np.array([[0.0], [1.0], [0.2], [0.9]])
+ready = all(result is not None for result in (answer_02_3(shown["train"]), answer_02_4(np.eye(2), np.eye(2)), answer_02_6(few, [0, 1, 0, 1], few, [0, 1, 0, 1])))
 if not ready:
-    print("This runs once 02.3 and 02.4 return something.")
+    print("This runs once 02.3, 02.4 and 02.6 return something.")
 else:
     raw = {split: features_of.predict(answer_02_3(shown[split]), verbose=0).astype("float64") for split in rows}
     train_x, val_x = answer_02_4(raw["train"], raw["val"])

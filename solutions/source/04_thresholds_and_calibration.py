@@ -134,7 +134,7 @@ def answer_04_4(labels, probabilities, cost_missed, cost_alarm):
 check("04.4", answer_04_4)
 
 # %% [markdown]
-# What a miss ten times as dear as an alarm does on our films. What yours should look like: a valley, and your threshold at its bottom.
+# Below: the cost on our films when a miss costs ten alarms. Your threshold should stand at the lowest point of the curve. (Far to the right the cost leaves the picture.)
 
 # %% tags=["expected"]
 labels, probabilities = films["label"].to_numpy(), films["probability"].to_numpy()
@@ -147,7 +147,7 @@ else:
     figure, axis = plt.subplots(figsize=(5, 2.6), layout="constrained")
     axis.plot(at, cost, color="#0173b2")
     axis.axvline(mine, color="#d55e00", linestyle="--")
-    axis.set(xlabel="threshold", ylabel="cost (false alarms)", title="A miss costs ten alarms (computed films)")
+    axis.set(xlabel="threshold", ylabel="cost (false alarms)", ylim=(0, 4 * min(cost)), title="A miss costs ten alarms (computed films)")
     plt.show()
     table = evaluation.at_threshold(labels, probabilities, min(float(mine), 1.0))["confusion"]
     print(f"At {mine:.3f}: {table['fn']} missed, {table['fp']} false alarms, cost {10 * table['fn'] + table['fp']}. At 0.5 it would be {cost[50]}.")
@@ -155,7 +155,7 @@ else:
 # %% [markdown]
 # ## 04.5 · A calibration curve in numbers (2 points)
 #
-# Each point of the curve stands for the films of one bin. Read the bin **above 0.8, up to 0.9**:
+# Each point of the curve stands for the films of one bin. Compute, from `films`, for the bin **above 0.8, up to 0.9** (the plot is too coarse to read off):
 #
 # - `stated`: the mean probability that the network gives these films;
 # - `observed`: the share of them that is ill;
@@ -179,11 +179,11 @@ answer_04_5 = {"stated": stated, "observed": observed, "too_sure": bool(stated >
 check("04.5", answer_04_5)
 
 # %% [markdown]
-# ## 04.6 · The same network where pneumonia is rarer (3 points)
+# ## 04.6 · A calibrated network where pneumonia is rarer (3 points)
 #
 # A network learned where a share `then` of the children was ill. It is used where a share `now` is. The lungs look the same in both places; only the mix differs.
 #
-# Think of films with probability *p*: of 100 of them, 100·*p* are ill. In the other place each ill child counts `now / then` times as often, each healthy one
+# Suppose for this task that its probabilities are calibrated where it learned (ours of 04.5 are not quite): of 100 films with probability *p*, 100·*p* are ill. In the other place each ill child counts `now / then` times as often, each healthy one
 # `(1 - now) / (1 - then)` times. What share of the films is ill there?
 
 # %% task="04.6"
