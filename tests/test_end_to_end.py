@@ -60,11 +60,11 @@ def test_the_run_folder_holds_what_the_contract_says(course):
 
 
 def test_the_network_beats_the_baseline_on_the_phantom(course):
-    """Fine-tuning beats the pixels and the frozen phase; whether frozen features beat the pixels is left to the films."""
+    """Frozen features beat the pixels clearly, and fine-tuning costs none of it; another processor moves the third digit."""
     metrics = json.loads((course[0] / "metrics.json").read_text(encoding="utf-8"))
     baseline, frozen, fine_tuned = (block["test"]["auc"] for block in (metrics["baseline"], metrics["phases"]["frozen"], metrics["phases"]["fine_tuned"]))
-    assert max(baseline, frozen) < fine_tuned
-    assert 0.65 < baseline < 0.9 and frozen > 0.6
+    assert 0.70 < baseline < 0.85
+    assert frozen > baseline + 0.03 and fine_tuned > baseline + 0.05 and fine_tuned > frozen - 0.01
 
 
 def test_report_opens_with_the_table_and_shows_the_figures(course):
