@@ -257,3 +257,12 @@ def test_plots_and_evaluation_do_not_import_keras():
 
     code = "import sys, cxrkit.plots, cxrkit.baseline; print(sorted({'keras', 'tensorflow'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_an_outline_goes_round_a_texture_and_not_round_each_streak():
+    streaks = np.zeros((64, 64), bool)
+    streaks[20:44, 20:44:3] = True
+    figure = plots.film_grid([np.full((64, 64), 90, np.uint8)], ["film"], [streaks], columns=1, phantom=True)
+    (outline,) = figure.axes[0].collections
+    (line,) = outline.get_paths()[0].to_polygons()
+    assert line.min() < 21 and line.max() > 41
