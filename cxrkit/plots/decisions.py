@@ -34,7 +34,7 @@ def cost_panel(labels, probabilities, threshold, cost_ratio=10.0, prevalence=Non
     left.axvline(threshold, color="black", linestyle="--", label=f"threshold {threshold:.3f}")
     left.set(yscale="symlog", xlim=(0, 1), ylim=(0, None), xlabel="threshold", ylabel="false alarms' worth per 100",
              title=f"Cost: a miss counts as {cost_ratio:g} false alarms")
-    left.legend(loc="upper left", fontsize=8)
+    left.legend(loc="lower right", fontsize=8)
 
     curve = decision_curve(labels, probabilities, prevalence)
     top = curve["model"].iloc[0]

@@ -9,7 +9,7 @@ from html import escape
 import numpy as np
 
 WIDTH, HEIGHT = 320, 236
-LEFT, RIGHT, TOP, BOTTOM = 50, 10, 10, 38
+LEFT, RIGHT, TOP, BOTTOM = 58, 10, 10, 38
 _numbers = itertools.count()
 
 
