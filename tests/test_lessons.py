@@ -29,7 +29,7 @@ VILLAGE = dict(sensitivity=0.95, specificity=0.8, prevalence=0.05, test_precisio
     ("03.1", 3, dict(history=HISTORY), "this check passed"),
     ("03.1", 4, dict(history=HISTORY), "last epoch"),
     ("04.1", 0.2, VILLAGE, "this check passed"),
-    ("04.1", 0.9, VILLAGE, "precision on the test split"),
+    ("04.1", 0.9, VILLAGE, "films of which most show pneumonia"),
     ("04.1", 0.95, VILLAGE, "among the flagged"),
     ("04.1", 0.5, VILLAGE, "Of 1000 children 50 are ill"),
     ("04.1", None, VILLAGE, "in place of None"),
