@@ -20,7 +20,7 @@
 # - split films so that no child is on both sides;
 # - fit the baseline that every later result must beat.
 #
-# **Minutes:** 1 on `demo`, 2 on `laptop`; not timed on `paper`.
+# **Minutes:** 1 on `demo` and on `laptop`; not timed on `paper`.
 
 # %%
 # On Colab this installs the kit and nothing else; anywhere else it does nothing.

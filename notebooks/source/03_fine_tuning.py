@@ -20,7 +20,7 @@
 # - keep batch normalisation from forgetting, and stop at the right epoch;
 # - interrupt training and go on without losing more than one epoch.
 #
-# **Minutes:** 3 on `demo`, 20 on `laptop`; not timed on `paper`.
+# **Minutes:** 3 on `demo`, 15 on `laptop`; not timed on `paper`.
 
 # %%
 # On Colab this installs the kit and nothing else; anywhere else it does nothing.
