@@ -177,7 +177,8 @@ def test_kernel_is_this_python_whatever_jupyter_knows(folder, tmp_path, monkeypa
 def test_interrupt_stops_cleanly_and_says_how_to_go_on(folder, tmp_path):
     write_notebook(folder / "00_start.ipynb", f"open({str(tmp_path / 'started')!r}, 'w').write(str(__import__('os').getpid()))", "import time; time.sleep(120)")
     command = [sys.executable, "-m", "cxrkit", "run", str(folder / "00_start.ipynb"), "--profile", "demo", "--out", str(tmp_path / "run")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # a background shell has it ignored
     deadline = time.monotonic() + 60
     while not (tmp_path / "started").exists() or not (tmp_path / "started").read_text():
         assert time.monotonic() < deadline and process.poll() is None

@@ -130,6 +130,7 @@ def test_the_server_prints_an_address_that_answers_and_ends_with_ctrl_c(tmp_path
     places = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime", "IPYTHONDIR": "ipython"}
     command = [sys.executable, "-m", "cxrkit", "thresholds", str(path), "--no-browser"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+                              preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background shell has it ignored
                               env=os.environ | {name: str(tmp_path / folder) for name, folder in places.items()})
     try:
         said = ""
