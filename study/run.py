@@ -1,0 +1,133 @@
+"""The study from the command line: `python study/run.py --help`.
+
+`screen` trains recipes and reads the validation views; it resumes where it was stopped. `table` prints what stands in results.csv.
+`look` opens the test split for named recipes and writes down that it did, and why, in looks.csv.
+"""
+
+import datetime
+from pathlib import Path
+from typing import Annotated
+
+import filelock
+import pandas as pd
+import typer
+from recipes import RECIPES
+from rich.console import Console
+from rich.table import Table
+from scipy.special import expit
+from sklearn.metrics import roc_auc_score
+from trial import Trial, run
+from views import scores_by_view
+
+import cxrkit
+from cxrkit.files import atomic_path
+from cxrkit.locate import cache_folder
+
+HERE = Path(__file__).resolve().parent
+RESULTS, LOOKS = HERE / "results.csv", HERE / "looks.csv"
+KEY = ["recipe", "size", "epochs", "seed"]
+app = typer.Typer(add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+
+Names = Annotated[list[str] | None, typer.Argument(help="recipes; none: all of them")]
+Data = Annotated[str, typer.Option(help="the films' folder or zip")]
+Weights = Annotated[str, typer.Option(help="ImageNet weights of EfficientNetV2-B0; imagenet: fetched by Keras")]
+Seeds = Annotated[int, typer.Option(help="seeds 0 to this, less one")]
+
+
+@app.command()
+def screen(names: Names = None, data: Data = "", weights: Weights = "imagenet", size: int = 96, epochs: int = 3, seeds: Seeds = 3):
+    """Train recipes and score every validation view, seed by seed, so that an early stop leaves whole rounds."""
+    for seed in range(seeds):
+        for name in _known(names):
+            if _stands(name, size, epochs, seed):
+                continue
+            print(f"{name}, seed {seed}, {size} px, {epochs} epochs", flush=True)
+            trial, dataset = _trial(name, data, weights, size, epochs, seed)
+            read, seconds = run(trial, dataset)
+            rows = dataset.index("val")
+            logits = {view: values for (_, view), values in read.items()}
+            views = scores_by_view(dataset.labels[rows], dataset.table.iloc[rows].reset_index(drop=True), logits)
+            _append(RESULTS, [_row(name, trial, view, *scored) | {"seconds": round(seconds)} for view, scored in views.items()])
+
+
+@app.command()
+def look(names: Names, why: Annotated[str, typer.Option(help="what the look is for; kept in looks.csv")],
+         data: Data = "", weights: Weights = "imagenet", size: int = 96, epochs: int = 3, seeds: Seeds = 1):
+    """Open the test split for recipes, and log it: every row of looks.csv is one look."""
+    for name in _known(names):
+        for seed in range(seeds):
+            trial, dataset = _trial(name, data, weights, size, epochs, seed)
+            read, _ = run(trial, dataset, ("val", "test"))
+            row = _row(name, trial, "test", dataset.labels[dataset.index("test")], read["test", "plain"])
+            _append(LOOKS, [{"date": datetime.date.today().isoformat(), "why": why} | row])
+            print(f"{name}, seed {seed}: test AUC {row['auc']:.4f}, accuracy at 0.5 {row['accuracy']:.1%}")
+
+
+@app.command()
+def table(size: int = 96, epochs: int = 3):
+    """Print mean and spread over seeds of each recipe, by the instrument and by plain validation."""
+    shown = summary(pd.read_csv(RESULTS).query("size == @size and epochs == @epochs"))
+    drawn = Table(*[name.replace("_", " ") for name in shown.reset_index().columns], title=f"{size} px, {epochs} epochs")
+    for row in shown.reset_index().itertuples(index=False):
+        drawn.add_row(*[f"{value:.4f}" if isinstance(value, float) else str(value) for value in row])
+    Console().print(drawn)
+
+
+def summary(results: pd.DataFrame) -> pd.DataFrame:
+    """One row a recipe, best first: `instrument` is the mean AUC over all views but the plain one, a seed at a time; `difference` is
+    to the base on the same seeds, so that what a seed brings to both cancels."""
+    shifted = results[results["view"] != "plain"].groupby(["recipe", "seed"])["auc"].mean()
+    plain = results[results["view"] == "plain"].set_index(["recipe", "seed"])["auc"]
+    rows = {}
+    for name in results["recipe"].unique():
+        difference = (shifted[name] - shifted["base"]).dropna()
+        rows[name] = {
+            "seeds": len(shifted[name]), "instrument": shifted[name].mean(), "spread": shifted[name].std(ddof=1),
+            "difference": difference.mean(), "its_spread": difference.std(ddof=1),
+            "plain": plain[name].mean(), "plain_spread": plain[name].std(ddof=1),
+        }
+    return pd.DataFrame(rows).T.astype({"seeds": int}).sort_values("instrument", ascending=False).rename_axis("recipe")
+
+
+def _known(names):
+    for name in names or RECIPES:
+        if name not in RECIPES:
+            raise SystemExit(f"No recipe '{name}'; there are: {', '.join(RECIPES)}.")
+    return names or list(RECIPES)
+
+
+def _trial(name, data, weights, size, epochs, seed):
+    recipe = RECIPES[name]
+    settings = {"weights": weights, "image_size": size, "fine_tune_epochs": epochs, "seed": seed, "views": 1} | recipe.config
+    config = cxrkit.configure("laptop", data=data, **settings)
+    folder = cache_folder() / "study"
+    folder.mkdir(parents=True, exist_ok=True)
+    return Trial(name, recipe, config, folder), cxrkit.load_dataset(config)
+
+
+def _row(name, trial, view, labels, logits):
+    flagged = logits >= 0
+    return {
+        "recipe": name, "size": trial.config.image_size, "epochs": trial.config.fine_tune_epochs, "seed": trial.config.seed, "view": view,
+        "n": len(labels), "auc": round(roc_auc_score(labels, expit(logits.astype("float64"))), 6),
+        "accuracy": round(float((flagged == labels).mean()), 6), "sensitivity": round(float(flagged[labels == 1].mean()), 6),
+        "specificity": round(float((~flagged[labels == 0]).mean()), 6),
+    }
+
+
+def _stands(name, size, epochs, seed):
+    if not RESULTS.is_file():
+        return False
+    known = pd.read_csv(RESULTS)
+    return bool((known[KEY] == [name, size, epochs, seed]).all(axis=1).any())
+
+
+def _append(path, rows):
+    with filelock.FileLock(str(path) + ".lock"):
+        before = [pd.read_csv(path)] if path.is_file() else []
+        with atomic_path(path) as partial:
+            pd.concat([*before, pd.DataFrame(rows)]).to_csv(partial, index=False)
+
+
+if __name__ == "__main__":
+    app()
