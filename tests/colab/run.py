@@ -1,7 +1,8 @@
 """Stands in for Google Colab: its Python, its versions of all that the kit touches, the notebooks as its users run them.
 
-`make test-colab` builds .venv-colab from the committed list, lets a notebook's first cell install the kit there, holds
-every preinstalled version against what it was, and runs all notebooks with the demo profile. It is not a live Colab.
+`make test-colab` builds .venv-colab from the committed list, lets a notebook's first cell install the kit there from a git
+server (on loopback, with the checkout as it is), holds every preinstalled version against what it was, and runs all notebooks
+with the demo profile. It is not a live Colab.
 """
 
 import argparse
@@ -14,6 +15,8 @@ import sys
 import tempfile
 import tomllib
 from pathlib import Path
+
+import git_server
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -76,11 +79,15 @@ def build(python, version):
     return pins
 
 
-def run(notebooks, folder, first_cell_only=False):
-    """Run notebooks in Colab's Python through its own nbclient, in a folder that holds nothing but them. Returns the results."""
+def run(notebooks, folder, source, first_cell_only=False):
+    """Run notebooks in Colab's Python through its own nbclient, in a folder that holds nothing but them. Returns the results.
+
+    `source` is the address that their first cell installs the kit from.
+    """
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("CXRKIT_", "JUPYTER", "IPYTHON", "VIRTUAL_ENV", "PYTHON"))}
     environment |= {
-        "COLAB_RELEASE_TAG": "release-colab-emulated", "CXRKIT_SOURCE": ROOT.as_uri(), "CXRKIT_PROFILE": "demo",
+        "COLAB_RELEASE_TAG": "release-colab-emulated", "CXRKIT_SOURCE": source, "CXRKIT_PROFILE": "demo",
+        "NO_PROXY": f"127.0.0.1,{os.environ.get('NO_PROXY', '')}", "no_proxy": f"127.0.0.1,{os.environ.get('no_proxy', '')}",
         "CXRKIT_CACHE": str(folder / "cache"), "CXRKIT_DATA": str(folder / "data"),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # a warning at each start that says nothing here
         "JUPYTER_DATA_DIR": str(folder / "jupyter"), "IPYTHONDIR": str(folder / "ipython"), "JUPYTER_CONFIG_DIR": str(folder / "config"),
@@ -94,6 +101,13 @@ def run(notebooks, folder, first_cell_only=False):
     if subprocess.run(command, env=environment, cwd=content).returncode:
         sys.exit("The notebooks could not be run at all; see above.")
     return json.loads(results.read_text(encoding="utf-8"))
+
+
+def installed_commit():
+    """Return the commit that pip noted when it installed the kit, or None where that was not from git."""
+    code = "import importlib.metadata as m; print(m.distribution('cxrkit').read_text('direct_url.json'))"
+    said = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, cwd=VENV)
+    return json.loads(said.stdout).get("vcs_info", {}).get("commit_id") if said.returncode == 0 else None
 
 
 def compare(before, after, pins, when):
@@ -127,6 +141,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("notebooks", nargs="*", type=Path, help="default: the course's")
     parser.add_argument("--python", help="a Python 3.13 (or 3.12) to build from")
+    parser.add_argument("--first-cell", action="store_true", help="install the kit by the first notebook's first cell, compare versions, and stop")
     parser.add_argument("--refresh", type=Path, metavar="LIST", help="renew the committed list from a published one")
     arguments = parser.parse_args()
     python, version = find_python(arguments.python)
@@ -139,10 +154,15 @@ def main():
     shown = ("tensorflow", "keras", "numpy", "pandas", "scipy", "scikit-learn", "matplotlib", "pillow", "ipywidgets", "ipython", "ipykernel", "nbclient")
     print(f"Python {version}, list {RUNTIMES[version].stem}: {', '.join(f'{name} {pins[name]}' for name in shown)}", flush=True)
     before = installed()
-    with tempfile.TemporaryDirectory() as folder:
-        first = run(notebooks[:1], Path(folder), first_cell_only=True)
+    with tempfile.TemporaryDirectory() as folder, git_server.serving(ROOT, Path(folder, "git")) as (source, commit, served):
+        first, = run(notebooks[:1], Path(folder), source, first_cell_only=True)
+        fetched = installed_commit() == commit  # %pip itself fails without raising
+        print(f"First cell: pip install {source} {f'brought the served commit {commit[:10]}' if fetched else 'did NOT bring the kit'}; "
+              f"{len(served)} requests, {first['seconds']} s {first['error']}", flush=True)
         moved = compare(before, installed(), pins, "After the first cell")
-        results = first if first[0]["error"] else run(notebooks, Path(folder))
+        if arguments.first_cell or first["error"] or not fetched:
+            return 1 if first["error"] or moved or not fetched else 0
+        results = run(notebooks, Path(folder), source)
         moved |= compare(before, installed(), pins, "After all notebooks")
         kept = ROOT / "runs" / "colab"
         kept.mkdir(parents=True, exist_ok=True)
