@@ -224,8 +224,9 @@ class _Live(keras.callbacks.Callback):
 def _set_dropout(part, seed, epoch):
     """Put the dropout's random stream where (seed, epoch) says, so that a resumed epoch drops what it would have dropped."""
     part = part if part.name == "head" else part.get_layer("head")  # the backbone drops nothing
-    generator = part.get_layer("dropout").seed_generator
-    generator.state.assign(np.array([seed, 1_000_003 * (epoch + 1) % 2**31], dtype="uint32"))
+    dropout = part.get_layer("dropout")
+    if dropout.rate > 0:  # a dropout of nothing has no stream
+        dropout.seed_generator.state.assign(np.array([seed, 1_000_003 * (epoch + 1) % 2**31], dtype="uint32"))
 
 
 def _save_checkpoint(path: Path | None, part, optimizer, state: _State) -> None:

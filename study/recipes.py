@@ -15,7 +15,7 @@ class Recipe:
     config: dict = dataclasses.field(default_factory=dict)
     fine_tune: bool = True        # False: the frozen phase alone
     degrade: float = 0.0          # chance that a training view is blurred, re-encoded and made noisy
-    prepare: str = ""             # done to every film of every split beforehand: "harmonise", "equalise", "scale_0_1"
+    prepare: str = ""             # done to every film of every split beforehand: "harmonise", "equalise", "stretch", "scale_0_1"
     sampler: bool = False         # both classes drawn equally often, instead of weighting them
     label_smoothing: float = 0.0
     layer_decay: float = 1.0      # learning rate times this for each stage further from the head
@@ -53,6 +53,7 @@ RECIPES = {
     "degraded views": _changed("Blur, JPEG and noise as augmentation?", degrade=0.5),
     # The films themselves
     "harmonised": _changed("Every film of every split blurred and re-encoded alike?", prepare="harmonise"),
+    "stretched": _changed("Every film's grey range stretched from its 1st to its 99th percentile?", prepare="stretch"),
     "equalised": _changed("Every film's grey values equalised?", prepare="equalise"),
     # The loss and the balance
     "no class weights": _changed("Without class weights?", dict(class_weights=False)),

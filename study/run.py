@@ -24,22 +24,23 @@ from cxrkit.files import atomic_path
 from cxrkit.locate import cache_folder
 
 HERE = Path(__file__).resolve().parent
-RESULTS, LOOKS = HERE / "results.csv", HERE / "looks.csv"
 KEY = ["recipe", "size", "epochs", "seed"]
 app = typer.Typer(add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 
 Names = Annotated[list[str] | None, typer.Argument(help="recipes; none: all of them")]
 Data = Annotated[str, typer.Option(help="the films' folder or zip")]
 Weights = Annotated[str, typer.Option(help="ImageNet weights of EfficientNetV2-B0; imagenet: fetched by Keras")]
+Folder = Annotated[Path, typer.Option(help="where results.csv and looks.csv lie")]
 Seeds = Annotated[int, typer.Option(help="seeds 0 to this, less one")]
 
 
 @app.command()
-def screen(names: Names = None, data: Data = "", weights: Weights = "imagenet", size: int = 96, epochs: int = 3, seeds: Seeds = 3):
+def screen(names: Names = None, data: Data = "", weights: Weights = "imagenet", size: int = 96, epochs: int = 3, seeds: Seeds = 3,
+           folder: Folder = HERE):
     """Train recipes and score every validation view, seed by seed, so that an early stop leaves whole rounds."""
     for seed in range(seeds):
         for name in _known(names):
-            if _stands(name, size, epochs, seed):
+            if _stands(folder / "results.csv", name, size, epochs, seed):
                 continue
             print(f"{name}, seed {seed}, {size} px, {epochs} epochs", flush=True)
             trial, dataset = _trial(name, data, weights, size, epochs, seed)
@@ -47,26 +48,27 @@ def screen(names: Names = None, data: Data = "", weights: Weights = "imagenet", 
             rows = dataset.index("val")
             logits = {view: values for (_, view), values in read.items()}
             views = scores_by_view(dataset.labels[rows], dataset.table.iloc[rows].reset_index(drop=True), logits)
-            _append(RESULTS, [_row(name, trial, view, *scored) | {"seconds": round(seconds)} for view, scored in views.items()])
+            _append(folder / "results.csv", [_row(name, trial, view, *scored) | {"seconds": round(seconds)} for view, scored in views.items()])
 
 
 @app.command()
 def look(names: Names, why: Annotated[str, typer.Option(help="what the look is for; kept in looks.csv")],
-         data: Data = "", weights: Weights = "imagenet", size: int = 96, epochs: int = 3, seeds: Seeds = 1):
+         data: Data = "", weights: Weights = "imagenet", size: int = 96, epochs: int = 3, seeds: Seeds = 1,
+         folder: Folder = HERE):
     """Open the test split for recipes, and log it: every row of looks.csv is one look."""
     for name in _known(names):
         for seed in range(seeds):
             trial, dataset = _trial(name, data, weights, size, epochs, seed)
             read, _ = run(trial, dataset, ("val", "test"))
             row = _row(name, trial, "test", dataset.labels[dataset.index("test")], read["test", "plain"])
-            _append(LOOKS, [{"date": datetime.date.today().isoformat(), "why": why} | row])
+            _append(folder / "looks.csv", [{"date": datetime.date.today().isoformat(), "why": why} | row])
             print(f"{name}, seed {seed}: test AUC {row['auc']:.4f}, accuracy at 0.5 {row['accuracy']:.1%}")
 
 
 @app.command()
-def table(size: int = 96, epochs: int = 3):
+def table(size: int = 96, epochs: int = 3, folder: Folder = HERE):
     """Print mean and spread over seeds of each recipe, by the instrument and by plain validation."""
-    shown = summary(pd.read_csv(RESULTS).query("size == @size and epochs == @epochs"))
+    shown = summary(pd.read_csv(folder / "results.csv").query("size == @size and epochs == @epochs"))
     drawn = Table(*[name.replace("_", " ") for name in shown.reset_index().columns], title=f"{size} px, {epochs} epochs")
     for row in shown.reset_index().itertuples(index=False):
         drawn.add_row(*[f"{value:.4f}" if isinstance(value, float) else str(value) for value in row])
@@ -115,10 +117,10 @@ def _row(name, trial, view, labels, logits):
     }
 
 
-def _stands(name, size, epochs, seed):
-    if not RESULTS.is_file():
+def _stands(path, name, size, epochs, seed):
+    if not path.is_file():
         return False
-    known = pd.read_csv(RESULTS)
+    known = pd.read_csv(path)
     return bool((known[KEY] == [name, size, epochs, seed]).all(axis=1).any())
 
 

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from recipes import Recipe
-from views import PIXEL_VIEWS, degraded, equalised, harmonised
+from views import PIXEL_VIEWS, degraded, equalised, harmonised, stretched
 
 from cxrkit import Config, batches, training
 from cxrkit import model as networks
 from cxrkit.backend import keras
 from cxrkit.files import atomic_path
 
-_PREPARE = {"harmonise": harmonised, "equalise": equalised}
+_PREPARE = {"harmonise": harmonised, "equalise": equalised, "stretch": stretched}
 _CORNERS = [(0.0, 0.0), (0.1, 0.0), (0.0, 0.1), (0.1, 0.1)]  # left and top of the four crops of nine tenths a side
 
 
@@ -53,6 +53,7 @@ def run(trial: Trial, dataset, splits=("val",)) -> tuple[dict, float]:
     """
     dataset = dataclasses.replace(dataset, images=_prepared(dataset.images, trial.recipe, trial.folder))
     started, model = time.perf_counter(), None
+    keras.utils.clear_session()  # the networks of earlier trials
     if not trial.weights.is_file():
         model = _train(trial, dataset)
         with atomic_path(trial.weights) as partial:
@@ -109,7 +110,7 @@ class LayerwiseAdamW(keras.optimizers.AdamW):
         self.decay = decay
 
     def update_step(self, gradient, variable, learning_rate):
-        super().update_step(gradient, variable, learning_rate * self.decay ** _depth(variable.path))
+        super().update_step(gradient, variable, learning_rate * self.decay ** _depth(getattr(variable, "path", variable.name)))
 
 
 def _depth(path):

@@ -84,6 +84,12 @@ def equalised(film):
     return (255 * (np.cumsum(counts) - counts / 2) / film.size).astype("uint8")[film]
 
 
+def stretched(film):
+    """The grey range between the 1st and the 99th percentile stretched to 0-255."""
+    low, high = np.percentile(film, (1, 99))
+    return np.clip((film - low) * (255 / max(high - low, 1)), 0, 255).astype("uint8")
+
+
 def _jpeg(film, quality):
     buffer = io.BytesIO()
     Image.fromarray(film).save(buffer, "JPEG", quality=quality)

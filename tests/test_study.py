@@ -1,0 +1,115 @@
+"""The study: its trials train as the kit trains, its views are what they say, it resumes, and it writes down each look."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from films import write_folder
+from helpers import small_dataset
+
+STUDY = Path(__file__).resolve().parent.parent / "study"
+sys.path.insert(0, str(STUDY))
+
+
+def _trial(recipe, folder, **config):
+    import cxrkit
+    import trial
+
+    small = dict(source="phantom", weights="none", image_size=32, stored_size=32, fine_tune_epochs=1, batch_size=16, head_epochs=2, dropout=0.0)
+    return trial.Trial("a name", recipe, cxrkit.configure("laptop", **recipe.config | small | config), folder)
+
+
+@pytest.mark.slow
+def test_the_base_recipe_trains_as_the_kit_does(tmp_path):
+    """What the study finds must hold for `cxrkit.fine_tune`: same films, order, steps and result. A second run trains nothing."""
+    import trial
+    from recipes import RECIPES
+
+    import cxrkit
+    from cxrkit import training
+
+    films = small_dataset(80)
+    ours = _trial(RECIPES["base"], tmp_path)
+    read, seconds = trial.run(ours, films)
+    model = cxrkit.build_model(ours.config)
+    features = {split: cxrkit.compute_features(model, films, ours.config, split) for split in ("train", "val")}
+    training.train_head(model, films, ours.config, features)
+    before = training.predict(model, films, ours.config, "val")
+    training.fine_tune(model, films, ours.config)
+    kit = training.predict(model, films, ours.config, "val")
+    np.testing.assert_allclose(1 / (1 + np.exp(-read["val", "plain"])), kit, atol=1e-4)
+    assert seconds > 0 and np.abs(kit - before).max() > 1e-3  # it did learn something
+    again, seconds = trial.run(ours, films)
+    assert seconds == 0
+    np.testing.assert_array_equal(again["val", "plain"], read["val", "plain"])
+
+
+@pytest.mark.slow
+def test_layer_wise_rates_move_the_stem_least(tmp_path):
+    import trial
+    from recipes import RECIPES
+
+    from cxrkit import model as networks
+
+    films, moved = small_dataset(40), {}
+    for name in ("base", "layer-wise rates"):
+        ours = _trial(RECIPES[name], tmp_path)
+        stem = [v for v in networks.build_model(ours.config).weights if "stem_conv" in v.path][0]
+        before = np.array(stem)
+        trained = trial._train(ours, films)
+        after = [v for v in trained.weights if "stem_conv" in v.path][0]
+        moved[name] = float(np.abs(np.array(after) - before).max())
+    assert 0 < moved["layer-wise rates"] < 0.5 * moved["base"]
+
+
+def test_derived_views_change_normal_films_only():
+    from views import scores_by_view
+
+    labels = np.array([0, 0, 1, 1])
+    table = pd.DataFrame({"patient": list("aabc"), "label": labels, "path": ["IM-1.jpeg", "NORMAL2-IM-1.jpeg", "p1.jpeg", "p2.jpeg"]})
+    plain, blurred = np.array([-1.0, -2.0, 1.0, 2.0]), np.array([5.0, 6.0, 7.0, 8.0])
+    views = scores_by_view(labels, table, {"plain": plain, "blurred": blurred})
+    assert list(views["blurred normals"][1]) == [5.0, 6.0, 1.0, 2.0]
+    assert list(views["first series"][0]) == [0, 1, 1]
+    assert list(views["second series"][1]) == [-2.0, 1.0, 2.0]
+
+
+def test_every_pixel_view_keeps_the_film_a_film():
+    from views import PIXEL_VIEWS, equalised, harmonised, stretched
+
+    film = np.linspace(40, 200, 48 * 48).reshape(48, 48).astype("uint8")
+    for change in (*PIXEL_VIEWS.values(), equalised, harmonised, stretched):
+        seen = change(film)
+        assert seen.shape == film.shape and seen.dtype == np.uint8
+        assert seen[-1].mean() > seen[0].mean() + 30, f"{change.__name__} lost the picture"
+    assert stretched(film).min() == 0 and stretched(film).max() == 255
+
+
+@pytest.mark.slow
+def test_the_command_resumes_and_logs_a_look(tmp_path):
+    data = write_folder(tmp_path / "films")
+
+    def study(*words):
+        done = subprocess.run(
+            [sys.executable, STUDY / "run.py", *words, "--data", data, "--weights", "none", "--size", "32", "--epochs", "1", "--folder", tmp_path],
+            capture_output=True, text=True, env=os.environ | {"CXRKIT_CACHE": str(tmp_path / "cache")})
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "frozen, seed 0" in study("screen", "frozen", "base", "--seeds", "1")
+    first = pd.read_csv(tmp_path / "results.csv")
+    assert set(first["recipe"]) == {"frozen", "base"} and not (tmp_path / "looks.csv").exists()
+    assert "seed 0" not in study("screen", "frozen", "base", "--seeds", "1")
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "results.csv"), first)
+    assert "test AUC" in study("look", "frozen", "--why", "to see a look logged")
+    looks = pd.read_csv(tmp_path / "looks.csv")
+    assert list(looks["why"]) == ["to see a look logged"] and looks["n"][0] == 8
+
+
+def test_an_unknown_recipe_is_named(tmp_path):
+    done = subprocess.run([sys.executable, STUDY / "run.py", "screen", "bace"], capture_output=True, text=True)
+    assert done.returncode == 1 and "No recipe 'bace'" in done.stderr
