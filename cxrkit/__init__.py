@@ -4,11 +4,11 @@ The public verbs are listed in `__all__`; each is imported when it is first used
 `import cxrkit` takes milliseconds and Keras is loaded only when a model is first built.
 """
 
-import importlib
+from .lazy import lazy_names
 
 __version__ = "0.1.0"
 
-_HOME = {
+__getattr__, __dir__, __all__ = lazy_names(__name__, {
     "configure": "config",
     "Config": "config",
     "CxrkitError": "errors",
@@ -26,15 +26,4 @@ _HOME = {
     "choose_threshold": "evaluation",
     "ThresholdLab": "widgets",
     "model_card": "card",
-}
-__all__ = sorted(_HOME)
-
-
-def __getattr__(name):
-    if name not in _HOME:
-        raise AttributeError(f"module 'cxrkit' has no attribute '{name}'")
-    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
-
-
-def __dir__():
-    return sorted([*globals(), *_HOME])
+})

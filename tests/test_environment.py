@@ -1,5 +1,6 @@
 """The house holds together: package lists, make targets, light imports."""
 
+import importlib
 import json
 import re
 import subprocess
@@ -86,6 +87,16 @@ def test_public_names_all_exist_and_say_what_they_are():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", ["cxrkit", "cxrkit.data", "cxrkit.checks", "cxrkit.widgets"])
+def test_a_package_lists_its_names_and_refuses_others_as_python_does(name):
+    package = importlib.import_module(name)
+    assert set(package.__all__) <= set(dir(package)) and "__doc__" in dir(package)
+    for public in package.__all__:
+        assert getattr(package, public).__module__.startswith("cxrkit")
+    with pytest.raises(AttributeError, match=f"^module '{name}' has no attribute 'nothing'$"):
+        package.nothing
 
 
 def test_nothing_large_or_real_is_committed():

@@ -24,17 +24,6 @@ where a student's code runs.
 Where the environment variable CXRKIT_GRADING is set, `check` judges nothing and imports no judge: it prints one line and returns 0.0.
 """
 
-import importlib
+from ..lazy import lazy_names
 
-_HOME = {"check": "desk", "hint": "desk", "progress": "desk", "quiz": "quizzes"}
-__all__ = sorted(_HOME)
-
-
-def __getattr__(name):
-    if name not in _HOME:
-        raise AttributeError(f"module 'cxrkit.checks' has no attribute '{name}'")
-    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
-
-
-def __dir__():
-    return sorted([*globals(), *_HOME])
+__getattr__, __dir__, __all__ = lazy_names(__name__, {"check": "desk", "hint": "desk", "progress": "desk", "quiz": "quizzes"})

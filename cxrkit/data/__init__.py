@@ -3,9 +3,9 @@
 Each name is imported when it is first used, so that `import cxrkit.data` stays light.
 """
 
-import importlib
+from ..lazy import lazy_names
 
-_HOME = {
+__getattr__, __dir__, __all__ = lazy_names(__name__, {
     "Dataset": "dataset",
     "load_dataset": "load",
     "check_path": "load",
@@ -15,15 +15,4 @@ _HOME = {
     "audit_dataset": "audit",
     "Audit": "audit",
     "fetch": "download",
-}
-__all__ = sorted(_HOME)
-
-
-def __getattr__(name):
-    if name not in _HOME:
-        raise AttributeError(f"module 'cxrkit.data' has no attribute '{name}'")
-    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
-
-
-def __dir__():
-    return sorted([*globals(), *_HOME])
+})

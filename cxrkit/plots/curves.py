@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from ..errors import CxrkitError
 from ..evaluation import check_predictions, ece, reliability_curve
-from .style import GREY, SERIES, fraction_axes, styled, titled
+from .style import POINT, REFERENCE, SERIES, fraction_axes, styled, titled
 
 PHASE_NAMES = {"frozen": "Frozen", "fine_tuned": "Fine-tuned"}
 _PANELS = (  # title, y label, training column, validation column
@@ -106,13 +106,13 @@ def roc_curves(systems, paper_point=None, phantom=False, split="test"):
     Introduced in notebook 04.
     """
     figure, axis = plt.subplots(figsize=(5.4, 5.4), layout="constrained")
-    axis.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=(0, (1, 3)), label="chance (AUC 0.500)")
+    axis.plot([0, 1], [0, 1], **REFERENCE, label="chance (AUC 0.500)")
     for (name, (labels, probabilities)), (colour, line, _) in zip(systems.items(), _series(systems)):
         labels, probabilities, _ = check_predictions(labels, probabilities)
         fpr, tpr, _ = roc_curve(labels, probabilities)
         axis.plot(fpr, tpr, color=colour, linestyle=line, label=f"{name} (AUC {roc_auc_score(labels, probabilities):.3f})")
     if paper_point is not None:
-        axis.plot(1 - paper_point["specificity"], paper_point["recall"], "X", color="black", markersize=10, linestyle="none",
+        axis.plot(1 - paper_point["specificity"], paper_point["recall"], **POINT,
                   label="the paper (real films)" if phantom else "the paper")
     fraction_axes(axis, "false-alarm rate (1 - specificity)", "sensitivity")
     axis.legend(loc="lower right")
@@ -152,7 +152,7 @@ def calibration_curve(systems, bins=10, phantom=False, split="validation"):
     Introduced in notebook 04.
     """
     figure, (axis, below) = plt.subplots(2, 1, figsize=(5.4, 6.8), layout="constrained", height_ratios=(3, 1), sharex=True)
-    axis.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=(0, (1, 3)), label="perfect calibration")
+    axis.plot([0, 1], [0, 1], **REFERENCE, label="perfect calibration")
     edges = np.linspace(0, 1, bins + 1)
     for (name, pair), (colour, line, marker) in zip(systems.items(), _series(systems)):
         curve = reliability_curve(*pair, bins)
@@ -161,8 +161,7 @@ def calibration_curve(systems, bins=10, phantom=False, split="validation"):
                       elinewidth=1, capsize=2, label=f"{name} (ECE {ece(*pair, bins):.3f})")
         counts = np.histogram(curve["low"] + 0.5 / bins, edges, weights=curve["n"])[0]  # empty bins count 0
         below.stairs(counts, edges, color=colour, linestyle=line, linewidth=1.5)
-    fraction_axes(axis, "", "observed share of pneumonia")
-    axis.set_aspect("auto")
+    fraction_axes(axis, "", "observed share of pneumonia", square=False)
     figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=1)
     below.set(yscale="log", ylim=(0.7, None), xlabel=f"stated probability of pneumonia ({bins} equal bins)", ylabel="films (log)")
     figure.suptitle(titled(f"Calibration, {split} split", phantom))

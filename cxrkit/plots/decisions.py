@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from ..evaluation import at_threshold, decision_curve, expected_cost, flat_region, predictive_values
-from .style import GREY, NORMAL, PNEUMONIA, fraction_axes, styled, titled
+from .style import GREY, NORMAL, PNEUMONIA, THRESHOLD, fraction_axes, styled, titled
 
 
 @styled
@@ -31,7 +31,7 @@ def cost_panel(labels, probabilities, threshold, cost_ratio=10.0, prevalence=Non
     left.axvspan(low, high, color="0.85", label=f"at most 1 above the least: {low:.3f}–{high:.3f}")
     left.plot(costs["threshold"], costs["cost"], color=NORMAL, label="expected cost")
     left.axvline(best, color=GREY, linestyle=":", label=f"least, {costs['cost'].min():.1f}, at {best:.3f}")
-    left.axvline(threshold, color="black", linestyle="--", label=f"threshold {threshold:.3f}")
+    left.axvline(threshold, **THRESHOLD, label=f"threshold {threshold:.3f}")
     left.set(yscale="symlog", xlim=(0, 1), ylim=(0, None), xlabel="threshold", ylabel="false alarms' worth per 100",
              title=f"Cost: a miss counts as {cost_ratio:g} false alarms")
     left.legend(loc="lower right", fontsize=8)
@@ -41,7 +41,7 @@ def cost_panel(labels, probabilities, threshold, cost_ratio=10.0, prevalence=Non
     right.plot(curve["threshold"], curve["model"], color=NORMAL, label="the model")
     right.plot(curve["threshold"], curve["treat_all"], color=PNEUMONIA, linestyle="--", label="flag everybody")
     right.axhline(0, color=GREY, linestyle=":", label="flag nobody")
-    right.axvline(threshold, color="black", linestyle="--", linewidth=1)
+    right.axvline(threshold, **THRESHOLD, linewidth=1)
     right.set(xlim=(0, 1), ylim=(-0.25 * top, 1.1 * top), xlabel="threshold taken as a probability", ylabel="net benefit per child", title="Decision curve")
     right.legend(loc="lower left", fontsize=8)
     figure.suptitle(titled(f"Cost and benefit on {len(labels)} {split} films", phantom))
@@ -83,8 +83,7 @@ def prevalence_curves(labels, probabilities, threshold, prevalence=None, phantom
     axis.axhline(table["specificity"], color=GREY, linestyle=":", label=f"specificity {table['specificity']:.1%}")
     share = float(np.mean(labels)) if prevalence is None else prevalence
     axis.axvline(share, color="black", linestyle="--", linewidth=1, label=f"prevalence {share:.1%}")
-    fraction_axes(axis, "prevalence: share of the ill", "rate")
-    axis.set_aspect("auto")
+    fraction_axes(axis, "prevalence: share of the ill", "rate", square=False)
     axis.legend(loc="lower center", fontsize=8)
     axis.set_title(titled(f"Threshold {threshold:.3f} at every prevalence, {split} films", phantom), fontsize=11)
     return figure

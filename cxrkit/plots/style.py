@@ -12,6 +12,9 @@ SERIES = [  # colour, line style, marker of the first, second … curve in a fig
     (_PALETTE[5], (0, (5, 1, 1, 1)), "v"),
 ]
 GREY = "0.45"
+REFERENCE = {"color": GREY, "linewidth": 1, "linestyle": (0, (1, 3))}  # chance, perfection: what a curve is held against
+POINT = {"marker": "X", "color": "black", "markersize": 10, "linestyle": "none"}  # the one place of a curve that is spoken of
+THRESHOLD = {"color": "black", "linestyle": "--"}  # where the present choice stands
 
 _STYLE = {
     "figure.dpi": 100,  # a committed notebook stays small
@@ -41,6 +44,6 @@ def titled(text, phantom):
     return f"{text} (phantom)" if phantom else text
 
 
-def fraction_axes(axis, xlabel, ylabel):
-    """Prepare a square axis on which both directions run from 0 to 1."""
-    axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=xlabel, ylabel=ylabel, aspect="equal")
+def fraction_axes(axis, xlabel, ylabel, square=True):
+    """Prepare an axis on which both directions run from 0 to 1; `square`: alike in length, too."""
+    axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=xlabel, ylabel=ylabel, aspect="equal" if square else "auto")

@@ -5,7 +5,7 @@ import numpy as np
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
 from ..evaluation import at_threshold, check_predictions
-from .style import GREY, NORMAL, PNEUMONIA, fraction_axes, styled, titled
+from .style import NORMAL, PNEUMONIA, POINT, REFERENCE, THRESHOLD, fraction_axes, styled, titled
 
 _CELLS = (("tn", "fp"), ("fn", "tp"))
 _MEANING = {"tn": "left alone", "fp": "false alarm", "fn": "missed", "tp": "found"}
@@ -90,26 +90,26 @@ def threshold_panel(labels, probabilities, threshold, phantom=False, split="vali
     films.hist(probabilities[labels == 0], edges, color=NORMAL, alpha=0.55, label=f"normal ({(labels == 0).sum()})")
     films.hist(probabilities[labels == 1], edges, histtype="step", color=PNEUMONIA, linewidth=1.8, hatch="////",
                label=f"pneumonia ({labels.sum()})")
-    films.axvline(threshold, color="black", linestyle="--", label=f"threshold {threshold:.3f}")
+    films.axvline(threshold, **THRESHOLD, label=f"threshold {threshold:.3f}")
     films.set(yscale="log", ylim=(0.7, None), xlim=(0, 1), title="Films")
     films.set(xlabel="stated probability of pneumonia", ylabel="films (log scale)")
     films.set_ylim(top=films.get_ylim()[1] * 8)  # room for the legend above the bars
     films.legend(loc="upper center", ncols=2, fontsize=8)
 
     fpr, tpr, _ = roc_curve(labels, probabilities)
-    roc.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=(0, (1, 3)))
+    roc.plot([0, 1], [0, 1], **REFERENCE)
     roc.plot(fpr, tpr, color=NORMAL)
-    roc.plot(1 - table["specificity"], table["recall"], "X", color="black", markersize=10,
+    roc.plot(1 - table["specificity"], table["recall"], **POINT,
              label=f"sensitivity {100 * table['recall']:.1f} %\nspecificity {100 * table['specificity']:.1f} %")
     fraction_axes(roc, "false-alarm rate (1 - specificity)", "sensitivity")
     roc.set_title(f"ROC, AUC {roc_auc_score(labels, probabilities):.3f}")
     roc.legend(loc="lower right")
 
     precision, recall, _ = precision_recall_curve(labels, probabilities)
-    pr.axhline(labels.mean(), color=GREY, linewidth=1, linestyle=(0, (1, 3)))
+    pr.axhline(labels.mean(), **REFERENCE)
     pr.plot(recall, precision, color=NORMAL, drawstyle="steps-post")
     if table["confusion"]["tp"] + table["confusion"]["fp"]:
-        pr.plot(table["recall"], table["precision"], "X", color="black", markersize=10,
+        pr.plot(table["recall"], table["precision"], **POINT,
                 label=f"precision {100 * table['precision']:.1f} %")
     else:
         pr.plot([], [], " ", label="nothing called pneumonia:\nno precision")

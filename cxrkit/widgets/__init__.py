@@ -4,14 +4,11 @@
 state as text; `controls`, `view`, `door` and `threshold_lab` put it on the page; `stills` draws it where no kernel answers.
 """
 
-from .lab import Settings, State, lab_state
+from ..lazy import lazy_names
 
-__all__ = ["Settings", "State", "ThresholdLab", "lab_state"]
-
-
-def __getattr__(name):
-    if name != "ThresholdLab":
-        raise AttributeError(f"module 'cxrkit.widgets' has no attribute '{name}'")
-    from .threshold_lab import ThresholdLab  # only now are widgets needed
-
-    return ThresholdLab
+__getattr__, __dir__, __all__ = lazy_names(__name__, {
+    "Settings": "lab",
+    "State": "lab",
+    "ThresholdLab": "threshold_lab",  # only now are widgets needed
+    "lab_state": "lab",
+})
