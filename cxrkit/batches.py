@@ -16,11 +16,29 @@ from .model import check_pixel_range
 _BILINEAR = Image.Resampling.BILINEAR
 
 
-def plain_view(film: np.ndarray, size: int) -> np.ndarray:
-    """Return a film uint8 [h, w] resized, antialiased, to float32 [size, size], 0-255: what validation and test see."""
-    if film.shape == (size, size):
+_WHOLE = (0.0, 0.0, 1.0, 1.0)  # left, top, right, bottom as shares of the sides
+
+
+def prediction_crops(config: Config) -> list:
+    """Return the `config.test_views` crops that prediction averages: the whole film, then crops into its four corners.
+
+    The corner crops have nine tenths of each side, or as much as the least crop that training showed, if that is more.
+    """
+    side = max(0.9, config.crop_area**0.5)
+    corners = [(left, top, left + side, top + side) for top in (0.0, 1 - side) for left in (0.0, 1 - side)]
+    return [_WHOLE, *corners][: config.test_views]
+
+
+def plain_view(film: np.ndarray, size: int, crop: tuple = _WHOLE) -> np.ndarray:
+    """Return a film uint8 [h, w] resized, antialiased, to float32 [size, size], 0-255: what validation and test see.
+
+    crop : left, top, right, bottom as shares of the sides; the whole film unless told.
+    """
+    if film.shape == (size, size) and crop == _WHOLE:
         return film.astype("float32")
-    return np.asarray(Image.fromarray(film).resize((size, size), _BILINEAR), dtype="float32")
+    h, w = film.shape
+    box = (crop[0] * w, crop[1] * h, crop[2] * w, crop[3] * h)
+    return np.asarray(Image.fromarray(film).resize((size, size), _BILINEAR, box=box), dtype="float32")
 
 
 def augmented_view(film: np.ndarray, config: Config, rng: np.random.Generator) -> np.ndarray:
@@ -73,12 +91,13 @@ class FilmBatches(keras.utils.PyDataset):
     ----------
     images : uint8 [n, h, w], the whole store. rows : which of them, int64 [m]. labels : int [m], or None.
     augment : augmented views instead of plain ones. epoch : which order and which augmentation; set it before each epoch.
+    crop : of plain views, one of `prediction_crops`.
     """
 
-    def __init__(self, images, rows, config: Config, labels=None, augment=False, epoch=0):
+    def __init__(self, images, rows, config: Config, labels=None, augment=False, epoch=0, crop=_WHOLE):
         super().__init__(workers=2, use_multiprocessing=False, max_queue_size=4)  # prepares ahead of the network
         check_pixel_range(images)
-        self.images, self.rows, self.config, self.labels, self.augment = images, np.asarray(rows), config, labels, augment
+        self.images, self.rows, self.config, self.labels, self.augment, self.crop = images, np.asarray(rows), config, labels, augment, crop
         self.weights = None if labels is None else sample_weights(labels, config.class_weights)
         self._threads = concurrent.futures.ThreadPoolExecutor(max(1, min(8, os.cpu_count() or 1)))
         self.set_epoch(epoch)
@@ -101,7 +120,7 @@ class FilmBatches(keras.utils.PyDataset):
     def _view(self, position):
         film = np.asarray(self.images[self.rows[position]])
         if not self.augment:
-            return plain_view(film, self.config.image_size)
+            return plain_view(film, self.config.image_size, self.crop)
         return augmented_view(film, self.config, np.random.default_rng([self.config.seed, self.epoch, 2, position]))
 
 

@@ -64,6 +64,7 @@ class Config:
     contrast: float = 0.3        # factor 1 ± this
     horizontal_flip: bool = False  # off: a mirrored chest has its heart on the wrong side
     # Evaluation
+    test_views: int = 1          # views averaged when a fine-tuned network predicts: the film, then crops of it; 1: the film alone
     threshold_rule: str = "sensitivity"
     target_sensitivity: float = 0.95
     bootstrap: int = 1000        # replicates of the patient-clustered bootstrap
@@ -193,7 +194,7 @@ _RANGES = {  # name: (lowest, highest), both allowed
     "val_fraction": (0.01, 0.5), "dropout": (0.0, 0.9), "weight_decay": (0.0, 1.0), "warmup_epochs": (0.0, 100.0),
     "crop_area": (0.01, 1.0), "rotation": (0.0, 45.0), "brightness": (0.0, 1.0), "contrast": (0.0, 0.95),
     "target_sensitivity": (0.5, 1.0), "image_size": (32, 1024), "stored_size": (32, 1024), "phantom_images": (60, 100_000),
-    "seed": (0, 2**31 - 1),
+    "seed": (0, 2**31 - 1), "test_views": (1, 5),
 }
 _CHOICES = {
     "source": SOURCES, "backbone": tuple(BACKBONES), "unfreeze": ("all", "top"), "mixed_precision": ("auto", "on", "off"),

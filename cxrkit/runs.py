@@ -30,7 +30,7 @@ _SETTINGS = {
     "baseline": (),
     "frozen": ("views", "head_epochs", "head_learning_rate", "dropout", "batch_size", "class_weights", *_AUGMENTATION),
     "fine_tuned": (
-        "unfreeze", "fine_tune_epochs", "fine_tune_learning_rate", "weight_decay", "warmup_epochs", "patience",
+        "unfreeze", "fine_tune_epochs", "fine_tune_learning_rate", "weight_decay", "warmup_epochs", "patience", "test_views",
         "dropout", "batch_size", "class_weights", *_AUGMENTATION,
     ),
 }

@@ -15,7 +15,7 @@ from scipy.special import expit
 from sklearn.metrics import log_loss, roc_auc_score
 
 from .backend import keras
-from .batches import FeatureBatches, FilmBatches
+from .batches import FeatureBatches, FilmBatches, prediction_crops
 from .config import Config
 from .data.dataset import Dataset
 from .errors import CxrkitError
@@ -113,9 +113,13 @@ def learning_rate_schedule(config: Config, steps: int) -> keras.optimizers.sched
 
 
 def predict(model: keras.Model, dataset: Dataset, config: Config, split: str) -> np.ndarray:
-    """Return the probability of pneumonia of every film of a split, float64 [m] in table order."""
-    films = FilmBatches(dataset.images, dataset.index(split), config)
-    return _probabilities(_predict(model, films))
+    """Return the probability of pneumonia of every film of a split, float64 [m] in table order.
+
+    With `config.test_views` above 1 the logits of that many `batches.prediction_crops` are averaged. Introduced in notebook 03.
+    """
+    rows = dataset.index(split)
+    logits = [_predict(model, FilmBatches(dataset.images, rows, config, crop=crop)) for crop in prediction_crops(config)]
+    return _probabilities(np.mean(logits, axis=0))
 
 
 def predict_from_features(model: keras.Model, features: np.ndarray) -> np.ndarray:
@@ -142,6 +146,7 @@ def _train(part, optimizer, batches, steps, epochs, predict_val, val_labels, con
                  metrics=[keras.metrics.BinaryAccuracy(threshold=0.0, name="accuracy")])
     optimizer = part.optimizer  # half precision wraps it in one that scales the loss and has a state of its own
     optimizer.build(part.trainable_variables)
+    _build_loss_and_metrics(part)
     checkpoint = None if run is None else run.checkpoint_path(phase)
     state = _load_checkpoint(checkpoint, part, optimizer)
     if state is None:
@@ -176,6 +181,15 @@ def _train(part, optimizer, batches, steps, epochs, predict_val, val_labels, con
         f"{len(state.rows)} epochs{stopped}{resumed}; best epoch {best['epoch']}, validation AUC {best['val_auc']:.4f}, loss {best['val_loss']:.4f},"
     )
     return pd.DataFrame(state.rows)
+
+
+def _build_loss_and_metrics(part):
+    """Build what `fit` would build from the first batch: on JAX and PyTorch it takes that batch from the queue, so the first epoch
+    would begin with the second batch and, when there are many, see the last ones not at all (Keras 3.15)."""
+    zero = np.zeros((1, 1), "float32")
+    part.compute_loss(y=zero, y_pred=zero, sample_weight=zero)
+    part.compute_metrics(None, zero, zero)
+    part.reset_metrics()
 
 
 def _note_epoch(state, row, part):

@@ -1,6 +1,6 @@
 """The study from the command line: `python study/run.py --help`.
 
-`screen` trains recipes and reads the validation views; it resumes where it was stopped. `table` prints what stands in results.csv.
+`screen` trains recipes and reads the validation views; it resumes where it was stopped. `table` and `agreement` print what stands in results.csv.
 `look` opens the test split for named recipes and writes down that it did, and why, in looks.csv.
 """
 
@@ -11,10 +11,11 @@ from typing import Annotated
 import filelock
 import pandas as pd
 import typer
-from recipes import RECIPES
+from recipes import FIXED_BEFOREHAND, RECIPES
 from rich.console import Console
 from rich.table import Table
 from scipy.special import expit
+from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 from trial import Trial, run
 from views import scores_by_view
@@ -68,17 +69,39 @@ def look(names: Names, why: Annotated[str, typer.Option(help="what the look is f
 @app.command()
 def table(size: int = 96, epochs: int = 3, folder: Folder = HERE):
     """Print mean and spread over seeds of each recipe, by the instrument and by plain validation."""
-    shown = summary(pd.read_csv(folder / "results.csv").query("size == @size and epochs == @epochs"))
-    drawn = Table(*[name.replace("_", " ") for name in shown.reset_index().columns], title=f"{size} px, {epochs} epochs")
+    _print(summary(_of(folder / "results.csv", size, epochs)), f"{size} px, {epochs} epochs")
+
+
+@app.command()
+def agreement(size: int = 96, epochs: int = 3, folder: Folder = HERE):
+    """Print how the instrument and plain validation rank the recipes that were fixed beforehand, beside the test split."""
+    looks = _of(folder / "looks.csv", size, epochs).query("recipe in @FIXED_BEFOREHAND and seed == 0")
+    known = summary(_of(folder / "results.csv", size, epochs).query("seed == 0"))
+    shown = known.loc[looks["recipe"], ["plain", "instrument"]].assign(test=looks.set_index("recipe")["auc"]).sort_values("test")
+    _print(shown, f"AUC; rank correlation with the test split: plain {_rank(shown, 'plain'):.2f}, instrument {_rank(shown, 'instrument'):.2f}")
+
+
+def _rank(shown, column):
+    return spearmanr(shown[column], shown["test"]).statistic
+
+
+def _of(path, size, epochs):
+    return pd.read_csv(path).query("size == @size and epochs == @epochs")
+
+
+def _print(shown, title):
+    drawn = Table(title=title)
+    for name in shown.reset_index().columns:
+        drawn.add_column(name.replace("_", " "), no_wrap=True)
     for row in shown.reset_index().itertuples(index=False):
-        drawn.add_row(*[f"{value:.4f}" if isinstance(value, float) else str(value) for value in row])
-    Console().print(drawn)
+        drawn.add_row(*["" if value != value else f"{value:.4f}" if isinstance(value, float) else str(value) for value in row])
+    Console(width=100).print(drawn)
 
 
 def summary(results: pd.DataFrame) -> pd.DataFrame:
-    """One row a recipe, best first: `instrument` is the mean AUC over all views but the plain one, a seed at a time; `difference` is
-    to the base on the same seeds, so that what a seed brings to both cancels."""
-    shifted = results[results["view"] != "plain"].groupby(["recipe", "seed"])["auc"].mean()
+    """One row a recipe, best first: `instrument` is the mean AUC over the views that change normal films alone, a seed at a time;
+    `difference` is to the base on the same seeds, so that what a seed brings to both cancels."""
+    shifted = results[results["view"].str.endswith(" normals")].groupby(["recipe", "seed"])["auc"].mean()
     plain = results[results["view"] == "plain"].set_index(["recipe", "seed"])["auc"]
     rows = {}
     for name in results["recipe"].unique():

@@ -6,6 +6,7 @@ later question (a look at the test split, an ensemble, another read-out) trains 
 
 import dataclasses
 import hashlib
+import json
 import time
 from pathlib import Path
 
@@ -20,6 +21,11 @@ from cxrkit.backend import keras
 from cxrkit.files import atomic_path
 
 _PREPARE = {"harmonise": harmonised, "equalise": equalised, "stretch": stretched}
+_TRAINING = (
+    "source", "stored_size", "image_size", "val_fraction", "backbone", "weights", "dropout", "head_epochs", "head_learning_rate", "unfreeze",
+    "fine_tune_epochs", "fine_tune_learning_rate", "weight_decay", "warmup_epochs", "batch_size", "class_weights", "crop_area", "rotation",
+    "brightness", "contrast", "horizontal_flip", "seed",
+)
 _CORNERS = [(0.0, 0.0), (0.1, 0.0), (0.0, 0.1), (0.1, 0.1)]  # left and top of the four crops of nine tenths a side
 
 
@@ -33,9 +39,9 @@ class Trial:
     @property
     def key(self) -> str:
         """Changes with everything that changes the trained weights; read-outs of one training share it."""
-        recipe = dataclasses.replace(self.recipe, question="", trained_as="", read_size=1.0, read_views=1)
-        settings = dataclasses.replace(self.config, out="", data="", bootstrap=0)
-        return hashlib.sha256(repr((recipe, settings)).encode()).hexdigest()[:16]
+        recipe = dataclasses.asdict(dataclasses.replace(self.recipe, question="", config={}, trained_as="", read_size=1.0, read_views=1))
+        settings = {name: getattr(self.config, name) for name in _TRAINING}
+        return hashlib.sha256(json.dumps([recipe, settings], sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def weights(self) -> Path:
@@ -57,7 +63,7 @@ def run(trial: Trial, dataset, splits=("val",)) -> tuple[dict, float]:
     if not trial.weights.is_file():
         model = _train(trial, dataset)
         with atomic_path(trial.weights) as partial:
-            model.save_weights(partial)
+            keras.Model(model.inputs, model.outputs).save_weights(partial)  # the same layers, never compiled: no optimiser state
     seconds = time.perf_counter() - started if model is not None else 0.0
     read = {}
     for split in splits:

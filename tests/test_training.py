@@ -246,6 +246,29 @@ def test_no_crop_means_no_crop():
     assert min(areas) >= 0.3 - 1e-9 and all(0 <= l < r <= 96 + 1e-9 and 0 <= t < b <= 96 + 1e-9 for l, t, r, b in boxes)
 
 
+def test_prediction_averages_the_logits_of_its_views(setting):
+    """Five views are the film and four corners, as small as training's crops at least; one view is the film alone."""
+    dataset, config = setting
+    config = config.replace(crop_area=0.15, test_views=5)
+    network, films = models.build_model(config), dataset.images[dataset.index("val")]
+    crops = batches.prediction_crops(config)
+    assert len(crops) == 5 and crops[0] == (0, 0, 1, 1) and crops[-1] == pytest.approx((0.1, 0.1, 1, 1))
+    assert batches.prediction_crops(config.replace(crop_area=0.9025))[1] == pytest.approx((0, 0, 0.95, 0.95))
+    logits = [network.predict(np.stack([batches.plain_view(film, 32, crop) for film in films])[..., None], verbose=0) for crop in crops]
+    expected = 1 / (1 + np.exp(-np.mean(logits, axis=0).ravel()))
+    np.testing.assert_allclose(training.predict(network, dataset, config, "val"), expected, atol=1e-5)
+    assert np.ptp(logits, axis=0).max() > 1e-6  # the views do differ
+    alone = training.predict(network, dataset, config.replace(test_views=1), "val")
+    np.testing.assert_allclose(alone, 1 / (1 + np.exp(-logits[0].ravel())), atol=1e-5)
+
+
+def test_a_dropout_of_nothing_trains(tmp_path):
+    dataset, config = small_dataset(), small_config(tmp_path, dropout=0.0, head_epochs=1)
+    network = models.build_model(config)
+    features = {s: training.compute_features(network, dataset, config, s) for s in ("train", "val")}
+    assert len(training.train_head(network, dataset, config, features)) == 1
+
+
 def test_class_weights_make_both_classes_count_alike():
     labels = np.array([1] * 74 + [0] * 26)
     weights = batches.sample_weights(labels)
