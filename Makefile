@@ -70,4 +70,4 @@ test-colab: install
 
 clean:
 	rm -rf .venv .venv-colab .pytest_cache
-	find cxrkit notebooks tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find cxrkit notebooks solutions tests benchmarks study -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from cxrkit import cli
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -30,3 +32,15 @@ def shared() -> Path:
     if not (folder / "data" / "chest_xray").is_dir():
         pytest.skip(f"the real images are not at {folder / 'data' / 'chest_xray'} (set CXRKIT_SHARED)")
     return folder
+
+
+@pytest.fixture
+def said(capsys):
+    """Run the command line in this process; returns (exit code, stdout, stderr)."""
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as end:
+            cli.main([str(argument) for argument in arguments])
+        return end.value.code, *capsys.readouterr()
+
+    return run

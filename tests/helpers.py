@@ -1,4 +1,7 @@
-"""Small data sets that several test files share."""
+"""What several test files share: a small data set, and scripts of the checkout as modules."""
+
+import importlib.util
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,3 +21,11 @@ def small_dataset(n=60, size=32, seed=0):
         "width": size, "height": size, "bytes": 1, "sha256": [f"{i:064d}" for i in range(n)],
     })
     return Dataset("phantom", images, labels, table)
+
+
+def load_script(path: Path):
+    """Return a script of the checkout, which lies in no package, as a module."""
+    spec = importlib.util.spec_from_file_location(f"{path.parent.name}_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

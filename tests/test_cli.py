@@ -10,25 +10,13 @@ import nbformat
 import pytest
 
 import cxrkit
-from cxrkit import cli, doctor
+from cxrkit import doctor
 
 
 def cxrkit_command(*arguments, **environment):
     """Run the command line in a process of its own; returns (exit code, stdout, stderr)."""
     done = subprocess.run([sys.executable, "-m", "cxrkit", *map(str, arguments)], capture_output=True, text=True, timeout=120, env=os.environ | environment)
     return done.returncode, done.stdout, done.stderr
-
-
-@pytest.fixture
-def said(capsys):
-    """Run the command line in this process; returns (exit code, stdout, stderr)."""
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as end:
-            cli.main([str(argument) for argument in arguments])
-        return end.value.code, *capsys.readouterr()
-
-    return run
 
 
 def test_version_and_help(said):

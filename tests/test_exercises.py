@@ -1,6 +1,5 @@
 """Exercises and solutions: one source, nothing given away, everything runs, what nbgrader needs is there."""
 
-import importlib.util
 import json
 import os
 import re
@@ -10,6 +9,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import load_script
 
 from cxrkit import evaluation
 from cxrkit.checks import hospital, plain, worlds
@@ -27,10 +27,7 @@ each = pytest.mark.parametrize("row", SETS.values(), ids=lambda row: row.stem)
 
 @pytest.fixture(scope="module")
 def build():
-    spec = importlib.util.spec_from_file_location("exercise_build", ROOT / "solutions" / "build.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(ROOT / "solutions" / "build.py")
 
 
 def read(kind, row):

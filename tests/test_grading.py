@@ -23,25 +23,12 @@ if os.name != "posix":
 
 import classroom
 from classroom import ROOT, SET, hand_in, place_of, solved
-from cxrkit import cli
 from cxrkit.checks import plain
 from cxrkit.grading import grade, items, marks, pages, sandbox, submission
 from cxrkit.grading.sandbox import Limits, Outcome
 
 MARK = f"mark-{uuid.uuid4().hex}"
 LIMITS = Limits(seconds=120, cell_seconds=20, memory_mb=1000, files_mb=50)
-
-
-@pytest.fixture
-def said(capsys):
-    """Run the command line in this process; returns (exit code, stdout, stderr)."""
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as end:
-            cli.main([str(argument) for argument in arguments])
-        return end.value.code, *capsys.readouterr()
-
-    return run
 
 
 def need_namespaces(tool):

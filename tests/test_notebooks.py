@@ -1,12 +1,12 @@
 """The committed notebooks: as their sources say, with outputs, small, with checked parameters. (nbval runs them, see the Makefile.)"""
 
-import importlib.util
 import os
 import re
 from pathlib import Path
 
 import nbformat
 import pytest
+from helpers import load_script
 from IPython.core.inputtransformer2 import TransformerManager
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,10 +21,7 @@ each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 @pytest.fixture(scope="module")
 def build():
-    spec = importlib.util.spec_from_file_location("build", ROOT / "notebooks" / "build.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(ROOT / "notebooks" / "build.py")
 
 
 def read(path):
