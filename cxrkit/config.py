@@ -97,7 +97,7 @@ class Config:
 PROFILES = {
     "demo": dict(
         head_epochs=25, head_learning_rate=1e-2, fine_tune_epochs=5, fine_tune_learning_rate=1.2e-4,
-        crop_area=0.9, rotation=5.0, brightness=0.1, contrast=0.2,
+        crop_area=0.9, rotation=5.0, brightness=0.1, contrast=0.2, test_views=5,
     ),
     "laptop": dict(
         source="chestxray2017", backbone="efficientnetv2-b0", weights="imagenet", stored_size=224, image_size=160,

@@ -179,6 +179,21 @@ for name, b in (("frozen", block), ("fine-tuned", after)):
     print(f"{name:11} validation AUC {b['auc']:.4f} ({b['intervals']['auc'][0]:.4f} to {b['intervals']['auc'][1]:.4f}), accuracy at 0.5 {b['at_half']['accuracy']:.1%}")
 
 # %% [markdown]
+# ## Five views, one answer
+#
+# A prediction can hang on where the film's edge happens to lie. So the network is asked several times: about the whole film, and about a crop into each of its four corners. The *logits*
+# are averaged, and that is the prediction that the run keeps. Training costs nothing more; predicting takes five times as long.
+#
+# *Predict:* more, less, or the same AUC as the whole film alone, which chose the epoch in the table above?
+
+# %%
+alone = history.loc[history["phase"] == "fine_tuned", "val_auc"].max()
+print(f"Validation AUC{', phantom' if config.is_phantom else ''}: the whole film alone {alone:.4f}, {config.test_views} views averaged {after['auc']:.4f}.")
+
+# %% [markdown]
+# One such pair proves little: with this few validation films the interval above is far wider than the difference.
+
+# %% [markdown]
 # Does a validation AUC this close to 1 mean that the problem is solved? Write down the accuracy that you expect on the **test** split. Notebook 04 will compare.
 
 # %% [markdown]

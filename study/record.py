@@ -1,0 +1,80 @@
+"""Collect finished runs of one profile, one a seed, into the record that notebook 04 and the README show.
+
+    cxrkit run --profile laptop                                    # seed 0
+    cxrkit run --profile laptop -p seed 1 --out runs/laptop-seed1
+    cxrkit run --profile laptop -p seed 2 --out runs/laptop-seed2
+    python study/record.py runs/laptop runs/laptop-seed1 runs/laptop-seed2
+
+Writes cxrkit/record/<profile>.csv and .json (probabilities and facts, no films), the figures in study/figures, and prints the table.
+"""
+
+import sys
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import pandas as pd  # noqa: E402
+
+from cxrkit import plots, record  # noqa: E402
+from cxrkit.evaluation import PAPER, choose_threshold  # noqa: E402
+from cxrkit.files import write_csv, write_json  # noqa: E402
+from cxrkit.runs import reopen_run  # noqa: E402
+from sklearn.metrics import roc_auc_score  # noqa: E402
+
+FIGURES = Path(__file__).resolve().parent / "figures"
+
+
+def main(folders):
+    films, facts = collect([reopen_run(folder) for folder in folders])
+    profile = facts["settings"]["profile"]
+    write_csv(record.FOLDER / f"{profile}.csv", films)
+    write_json(record.FOLDER / f"{profile}.json", facts)
+    draw(films, facts)
+    with pd.option_context("display.width", 250, "display.max_columns", None, "display.max_colwidth", None):
+        print(record.seed_table(films, facts).T)
+
+
+def collect(runs):
+    """Return (films, facts) of runs that differ in their seed alone."""
+    films, facts = None, {"seeds": [], "thresholds": {}, "val_auc": {}, "minutes": {}}
+    for run in sorted(runs, key=lambda run: run.config.seed):
+        seed, lock = run.config.seed, run.read_lock()
+        facts["seeds"].append(seed)
+        facts["minutes"][str(seed)] = {stage: round(entry["seconds"] / 60, 2) for stage, entry in run.manifest["stages"].items()}
+        for stage in record.STAGES:
+            val, test = run.read_predictions(stage, "val"), run.read_predictions(stage, "test")
+            column = f"{stage}_{seed}"
+            test = test.set_index("path").sort_index()
+            if films is None:
+                films = test[["label", "patient", "subtype"]].copy()
+            films[column] = test["probability"].round(6)
+            facts["val_auc"][column] = round(roc_auc_score(val["label"], val["probability"]), 4)
+            facts["thresholds"][column] = lock["value"] if stage == "fine_tuned" else choose_threshold(
+                val["label"], val["probability"], lock["rule"], target_sensitivity=lock["target_sensitivity"])
+    left_out = ("data", "out", "seed", "skip_bad", "weights")
+    facts["settings"] = {name: value for name, value in run.manifest["config"].items() if name not in left_out}
+    facts["versions"], facts["date"] = run.manifest["versions"], run.manifest["stages"]["fine_tuned"]["finished"][:10]
+    return films.reset_index(), facts
+
+
+def draw(films, facts):
+    """ROC, confusion matrices and calibration as PNG: plots of numbers, never films."""
+    FIGURES.mkdir(exist_ok=True)
+    labels, first = films["label"], facts["seeds"][0]
+    shown = {name: (labels, films[f"{stage}_{first}"]) for name, stage in
+             (("32 × 32 pixels", "baseline"), ("frozen", "frozen"), ("fine-tuned", "fine_tuned"))}
+    blocks = record.blocks(films, facts)
+    figures = {
+        "roc": plots.roc_curves(shown, PAPER["at_half"]),
+        "confusion": plots.confusion_matrix({"fine-tuned, locked": blocks[f"seed {first}"]["at_locked"], "the paper": PAPER["at_half"]}),
+        "calibration": plots.calibration_curve({"frozen": shown["frozen"], "fine-tuned": shown["fine-tuned"]}, split="test"),
+    }
+    for name, figure in figures.items():
+        figure.savefig(FIGURES / f"{name}.png", dpi=110)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        raise SystemExit(__doc__)
+    main(sys.argv[1:])
