@@ -85,7 +85,7 @@ class Run:
         if name in self.manifest["stages"] and not self.is_current(name):
             self._enter(name, None)
         key, spent_file = self.key(name), self.folder / f".seconds_{name}_{self.key(name)}.json"
-        before = json.loads(spent_file.read_text()) if spent_file.is_file() else 0.0
+        before = json.loads(spent_file.read_text(encoding="utf-8")) if spent_file.is_file() else 0.0
         start = time.perf_counter()
         try:
             yield

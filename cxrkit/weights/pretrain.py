@@ -182,7 +182,7 @@ def train(minutes: float, rate: float, folder: Path, start: Path | None):
     scale = scales()
     state = {"step": 0, "seconds": 0.0, "loss": None}
     if noted.exists():
-        state = json.loads(noted.read_text())
+        state = json.loads(noted.read_text(encoding="utf-8"))
         model = keras.models.load_model(saved, custom_objects={f"loss_{name}": loss for name, loss in losses().items()})
         print(f"going on from step {state['step']}", flush=True)
     else:
@@ -257,7 +257,7 @@ def explained(model, scale) -> dict:
 def _save(model, state, saved, noted):
     model.save(saved.with_name("next.keras"))
     os.replace(saved.with_name("next.keras"), saved)
-    noted.with_suffix(".tmp").write_text(json.dumps(state))
+    noted.with_suffix(".tmp").write_text(json.dumps(state), encoding="utf-8")
     os.replace(noted.with_suffix(".tmp"), noted)
 
 
