@@ -12,7 +12,7 @@ ifneq ($(shell $(IN_VENV) -c "print(open('.venv/.installed').read().strip())" 2>
 .PHONY: .venv/.installed
 endif
 
-.PHONY: help install course test lab lab-thresholds notebooks exercises test-nbgrader test-colab clean
+.PHONY: help install course test lab lab-thresholds notebooks exercises test-nbgrader test-colab benchmarks clean
 
 help:
 	@echo "make course       run notebooks 00-04 on phantom films (5 minutes), write runs/demo/ with a report"
@@ -23,6 +23,7 @@ help:
 	@echo "make exercises    derive exercises/ and solutions/ from solutions/source/*.py and run the solutions (FORCE=1: all)"
 	@echo "make test-nbgrader  grade two sets with nbgrader in a temporary course"
 	@echo "make test-colab   build Colab's environment, install the kit in it, run the notebooks there"
+	@echo "make benchmarks   time training against plain Keras, ten minutes (DATA=PATH WEIGHTS=PATH; ONLY=step: one job)"
 	@echo "make install      the set-up alone (the others call it)"
 	@echo "make clean        remove .venv, .venv-colab and caches; runs/ stays"
 
@@ -67,6 +68,10 @@ test-nbgrader: install
 
 test-colab: install
 	@$(IN_VENV) tests/colab/run.py $(if $(COLAB_PYTHON),--python "$(COLAB_PYTHON)")
+
+# Without DATA and WEIGHTS: what `cxrkit data get` left on this disk.
+benchmarks: install
+	@$(IN_VENV) benchmarks/training.py $(if $(DATA),--data "$(DATA)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(foreach job,$(ONLY),--only $(job))
 
 clean:
 	rm -rf .venv .venv-colab .pytest_cache
