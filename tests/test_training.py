@@ -72,6 +72,26 @@ def test_features_once_and_textbook_loop_learn_the_same_head(tmp_path):
     np.testing.assert_allclose(quick["val_loss"], textbook["val_loss"], atol=2e-4)
 
 
+def test_both_ways_see_every_film_once_and_in_the_same_order(tmp_path, monkeypatch):
+    """More batches than wait ahead of the network: JAX and PyTorch would take one to build from, and the others would move up."""
+    def few_layers(include_top, weights, input_shape):
+        pixels = keras.Input(input_shape)
+        kernel = keras.initializers.RandomNormal(stddev=0.2, seed=5)
+        return keras.Model(pixels, keras.layers.Conv2D(16, 5, strides=3, activation="relu", kernel_initializer=kernel)(
+            keras.layers.Rescaling(1 / 128, -1)(pixels)), name="efficientnetv2-b0")
+
+    monkeypatch.setattr(keras.applications, "EfficientNetV2B0", few_layers)
+    dataset, config = small_dataset(120), small_config(tmp_path, batch_size=4, head_epochs=2)
+    heads, losses = [], []
+    for once in (True, False):
+        network = models.build_model(config)
+        features = {s: training.compute_features(network, dataset, config, s) for s in ("train", "val")} if once else None
+        losses.append(training.train_head(network, dataset, config, features)["loss"])
+        heads.append(network.get_layer("head").get_weights()[0])
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
+    np.testing.assert_allclose(heads[0], heads[1], atol=1e-4)
+
+
 def test_frozen_phase_leaves_the_backbone_untouched(setting):
     dataset, config = setting
     network = models.build_model(config)
