@@ -400,3 +400,13 @@ def test_a_slice_of_real_films_loads(shared, tmp_path):
     dataset = load_dataset(config_of(tmp_path / "slice", stored_size=96, val_fraction=0.15))
     assert len(dataset) == 160 and dataset.images.std() > 40
     assert set(dataset.table["mode"]) == {"RGB"} and set(dataset.table["width"]) == {224}
+
+
+@pytest.mark.realdata
+def test_a_kaggle_zip_of_all_real_films_is_the_folder(shared, tmp_path):
+    root = shared / "data" / "chest_xray"
+    files = {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(root.glob("*/*/*.jpeg"))}
+    packed, folder = (load_dataset(config_of(location, val_fraction=0.15), progress=False)
+                      for location in (write_zip(tmp_path / "archive.zip", kaggle_archive(files)), root))
+    assert len(packed) == 5840 and packed.fingerprint == folder.fingerprint
+    assert packed.table[["path", "patient"]].equals(folder.table[["path", "patient"]])
