@@ -12,7 +12,7 @@ ifneq ($(shell $(IN_VENV) -c "print(open('.venv/.installed').read().strip())" 2>
 .PHONY: .venv/.installed
 endif
 
-.PHONY: help install course test lab lab-thresholds notebooks exercises test-nbgrader test-colab benchmarks clean
+.PHONY: help install course test lab lab-thresholds notebooks exercises test-nbgrader test-colab test-backends benchmarks clean
 
 help:
 	@echo "make course       run notebooks 00-04 on phantom films (5 minutes), write runs/demo/ with a report"
@@ -23,9 +23,10 @@ help:
 	@echo "make exercises    derive exercises/ and solutions/ from solutions/source/*.py and run the solutions (FORCE=1: all)"
 	@echo "make test-nbgrader  grade two sets with nbgrader in a temporary course"
 	@echo "make test-colab   build Colab's environment, install the kit in it, run the notebooks there"
+	@echo "make test-backends  run the model and training tests on JAX and PyTorch (TORCH_INDEX=URL: PyTorch without CUDA)"
 	@echo "make benchmarks   time training against plain Keras, ten minutes (DATA=PATH WEIGHTS=PATH; ONLY=step: one job)"
 	@echo "make install      the set-up alone (the others call it)"
-	@echo "make clean        remove .venv, .venv-colab and caches; runs/ stays"
+	@echo "make clean        remove .venv, .venv-colab, .venv-backends and caches; runs/ stays"
 
 install: .venv/.installed
 
@@ -69,10 +70,13 @@ test-nbgrader: install
 test-colab: install
 	@$(IN_VENV) tests/colab/run.py $(if $(COLAB_PYTHON),--python "$(COLAB_PYTHON)")
 
+test-backends: install
+	@$(IN_VENV) tests/backends.py $(if $(TORCH_INDEX),--torch-index "$(TORCH_INDEX)")
+
 # Without DATA and WEIGHTS: what `cxrkit data get` left on this disk.
 benchmarks: install
 	@$(IN_VENV) benchmarks/training.py $(if $(DATA),--data "$(DATA)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(foreach job,$(ONLY),--only $(job))
 
 clean:
-	rm -rf .venv .venv-colab .pytest_cache
+	rm -rf .venv .venv-colab .venv-backends .pytest_cache
 	find cxrkit notebooks solutions tests benchmarks study -name __pycache__ -type d -prune -exec rm -rf {} +

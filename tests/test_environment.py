@@ -30,7 +30,7 @@ def test_conda_environment_has_the_same_packages():
     project, wanted = _wanted()
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     *lines, kit = environment["dependencies"]
-    assert kit == {"pip": ["-e .[browser]"]}, "pip installs the checkout and the tools of the browser tests, nothing else"
+    assert kit == {"pip": ["-e .[browser,jax]"]}, "pip installs the checkout, the tools of the browser tests and the second backend, nothing else"
     listed = dict(re.fullmatch(r"([\w-]+)(?: >=([\d.]+\S*))?", line).groups() for line in lines)
     assert listed.pop("python") == project["requires-python"].removeprefix(">=")
     assert listed.pop("pip", None) is None
