@@ -2,7 +2,7 @@
 
 Both go into .venv-backends, a layer over the environment that this runs in (.venv): what that has is used, and nothing in it changes.
 PyTorch's usual file for Linux brings CUDA along, gigabytes of it. --torch-index names an index that holds files for the CPU alone, such
-as PyTorch's install page gives for "CPU"; with it the layer takes about 1.3 GB.
+as PyTorch's install page gives for "CPU"; with it the layer takes about 0.9 GB.
 """
 
 import argparse
@@ -21,14 +21,14 @@ PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 BACKENDS = ("jax", "torch")
 
 
-def build(torch_index: str) -> None:
-    """Make the layer, and install what it lacks; a second call changes nothing."""
+def build(backends, torch_index: str) -> None:
+    """Make the layer, and install what it lacks for `backends`; a second call changes nothing."""
     venv.create(VENV, with_pip=False, symlinks=os.name != "nt")
     packages = Path(sysconfig.get_path("purelib", vars={"base": str(VENV), "platbase": str(VENV)}))
     # A line of code in a .pth file is run at each start; addsitedir reads the .pth files below too, where the checkout is entered.
     (packages / "layer.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n", encoding="utf-8")
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    for backend in BACKENDS:
+    for backend in backends:
         index = ["--index-url", torch_index] if backend == "torch" and torch_index else []
         print(f"{VENV.name}: {', '.join(extras[backend])} ...", flush=True)
         subprocess.run([PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *index, *extras[backend]], check=True)
@@ -41,10 +41,11 @@ def main() -> int:
     arguments = parser.parse_args()
     if unknown := set(arguments.backends) - set(BACKENDS):
         parser.error(f"no backend '{unknown.pop()}'; there are {', '.join(BACKENDS)}")
-    build(arguments.torch_index)
+    backends = arguments.backends or BACKENDS
+    build(backends, arguments.torch_index)
     failed = []
     with tempfile.TemporaryDirectory() as cache:  # what JAX has compiled for one test, the next need not compile
-        for backend in arguments.backends or BACKENDS:
+        for backend in backends:
             environment = os.environ | {"KERAS_BACKEND": backend, "JAX_COMPILATION_CACHE_DIR": cache, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
             print(f"\nKeras on {backend}", flush=True)
             training = [PYTHON, "-m", "pytest", "-q", "tests/test_training.py"]
