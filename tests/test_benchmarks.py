@@ -91,11 +91,12 @@ def test_a_job_by_itself_replaces_its_rows_and_no_others(results, monkeypatch):
                                   check_dtype=False)
 
 
-def test_both_sides_see_the_same_films(films, tmp_path):
-    part = slices.make_slice(films, 24, tmp_path)
-    names = {side: {path.name for path in (side_folder).rglob("*.jpeg")} for side, side_folder in (("kit", part.kit / "train"), ("plain", part.plain))}
-    assert names["kit"] == names["plain"] and len(names["kit"]) == part.films == 24
-    patients = {split: {name.split("_")[0].rsplit("-", 1)[0] for name in (path.name for path in (part.plain / split).rglob("*.jpeg"))} for split in ("train", "val")}
+@pytest.mark.parametrize("wanted, found", [(24, 24), (None, 48)])
+def test_both_sides_see_the_same_films(films, tmp_path, wanted, found):
+    part = slices.make_slice(films, wanted, tmp_path)
+    kit, plain = ({path.name for path in folder.rglob("*.jpeg")} for folder in (part.kit / "train", part.plain))
+    assert kit == plain and len(kit) == part.films == found
+    patients = {split: {path.name.split("_")[0].rsplit("-", 1)[0] for path in (part.plain / split).rglob("*.jpeg")} for split in ("train", "val")}
     assert patients["val"] and not patients["train"] & patients["val"]
 
 
