@@ -112,6 +112,7 @@ def race(settings: Settings) -> list[dict]:
         where = {"films": results[0]["train"] + results[0]["judged"], "size": settings.race_size}
         rows.append(_row(f"race, {what}: files to AUC on {settings.race_on}", [result["whole_seconds"] for result in results], "s", goal="<= 60", **where))
         rows.append(_row(f"race, {what}: AUC on {settings.race_on}", [result["auc"] for result in results], "AUC", goal=f"> {PAPER_AUC}", **where))
+        rows.append(_row(f"peak memory of the race, {what}", [result["peak_mb"] for result in results], "MiB", **where))
     return rows
 
 
