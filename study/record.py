@@ -5,7 +5,8 @@
     cxrkit run --profile laptop -p seed 2 --out runs/laptop-seed2
     python study/record.py runs/laptop runs/laptop-seed1 runs/laptop-seed2
 
-Writes cxrkit/record/<profile>.csv and .json (probabilities and facts, no films), the figures in study/figures, and prints the table.
+Writes cxrkit/record/<profile>.csv and .json (probabilities and facts, no films), the figures in study/figures, a row a run in
+study/looks.csv, and prints the table.
 """
 
 import sys
@@ -17,12 +18,13 @@ matplotlib.use("Agg")
 import pandas as pd  # noqa: E402
 
 from cxrkit import plots, record  # noqa: E402
-from cxrkit.evaluation import PAPER, choose_threshold  # noqa: E402
+from cxrkit.evaluation import PAPER, at_threshold, choose_threshold  # noqa: E402
 from cxrkit.files import write_csv, write_json  # noqa: E402
 from cxrkit.runs import reopen_run  # noqa: E402
 from sklearn.metrics import roc_auc_score  # noqa: E402
 
-FIGURES = Path(__file__).resolve().parent / "figures"
+HERE = Path(__file__).resolve().parent
+FIGURES, LOOKS = HERE / "figures", HERE / "looks.csv"
 
 
 def main(folders):
@@ -31,6 +33,7 @@ def main(folders):
     write_csv(record.FOLDER / f"{profile}.csv", films)
     write_json(record.FOLDER / f"{profile}.json", facts)
     draw(films, facts)
+    log_looks(films, facts)
     with pd.option_context("display.width", 250, "display.max_columns", None, "display.max_colwidth", None):
         print(record.seed_table(films, facts).T)
 
@@ -56,6 +59,22 @@ def collect(runs):
     facts["settings"] = {name: value for name, value in run.manifest["config"].items() if name not in left_out}
     facts["versions"], facts["date"] = run.manifest["versions"], run.manifest["stages"]["fine_tuned"]["finished"][:10]
     return films.reset_index(), facts
+
+
+def log_looks(films, facts):
+    """A finished run has opened the test split once: a row of looks.csv for each seed of this record, unless it stands there."""
+    known = pd.read_csv(LOOKS)
+    settings, rows = facts["settings"], []
+    for seed in facts["seeds"]:
+        column = f"fine_tuned_{seed}"
+        table = at_threshold(films["label"], films[column], facts["thresholds"][column])
+        rows.append({
+            "date": facts["date"], "why": "the final recipe, opened after its threshold was locked", "recipe": f"profile {settings['profile']}",
+            "size": settings["image_size"], "epochs": settings["fine_tune_epochs"], "seed": seed, "view": "test", "n": len(films),
+            "auc": round(roc_auc_score(films["label"], films[column]), 6), "accuracy": round(table["accuracy"], 6),
+            "sensitivity": round(table["recall"], 6), "specificity": round(table["specificity"], 6),
+        })
+    write_csv(LOOKS, pd.concat([known, pd.DataFrame(rows)]).drop_duplicates(["why", "recipe", "size", "epochs", "seed", "auc"]))
 
 
 def draw(films, facts):

@@ -148,7 +148,8 @@ def _stands(path, name, size, epochs, seed):
 
 
 def _append(path, rows):
-    with filelock.FileLock(str(path) + ".lock"):
+    (cache_folder() / "study").mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(cache_folder() / "study" / f"{path.name}.lock"):  # two screens may run side by side
         before = [pd.read_csv(path)] if path.is_file() else []
         with atomic_path(path) as partial:
             pd.concat([*before, pd.DataFrame(rows)]).to_csv(partial, index=False)
