@@ -374,6 +374,12 @@ print(f"Real films, seed {first}. {plots.read_calibration_curve({name: real[name
 # What helps is whatever makes the making of a film useless as a clue: strong crops and changes of brightness and contrast in training. Plain validation cannot show that it helps. Validation films that were *made* softer, flatter or closer can: see [study](../study/README.md).
 
 # %% [markdown]
+# ### And the paper's 0.905?
+#
+# EfficientNetV2 in Keras divides by 255 itself. Many a notebook does so beforehand as well, and then every film is black to the network. *A hypothesis:* the paper's did. Trained that way (96 px, 3 epochs, one seed, `scaled 0-1` in the study), the small network reaches a
+# test AUC of 0.900 where the same recipe without the mistake reaches 0.983, and nothing crashes on the way. It fits the paper's figure. It does not prove anything: other mistakes, other splits or no mistake at all may fit it too.
+
+# %% [markdown]
 # ## What this result does not say
 #
 # - The films are of children of one hospital. Nothing follows for adults, other machines or other diseases.

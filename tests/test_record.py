@@ -1,0 +1,53 @@
+"""The kept runs on the real films: the table says what the probabilities say, and README and notebook say what the table says."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from cxrkit import record
+
+
+@pytest.fixture(scope="module")
+def kept():
+    return record.load_record("laptop")
+
+
+def test_the_record_is_the_official_test_split(kept):
+    films, facts = kept
+    assert films["label"].value_counts().to_dict() == {0: 234, 1: 390}
+    assert films["path"].str.startswith("test/").all() and films["path"].is_unique
+    assert len(facts["seeds"]) >= 3 and facts["settings"]["source"] == "chestxray2017"
+
+
+def test_the_table_says_what_the_probabilities_say(kept):
+    films, facts = kept
+    table = record.seed_table(films, facts)
+    aucs = [roc_auc_score(films["label"], films[f"fine_tuned_{seed}"]) for seed in facts["seeds"]]
+    flagged = [films[f"fine_tuned_{seed}"] >= facts["thresholds"][f"fine_tuned_{seed}"] for seed in facts["seeds"]]
+    right = [100 * (f == films["label"]).mean() for f in flagged]
+    row = table.loc[("fine-tuned", f"mean of {len(aucs)} seeds")]
+    assert row["AUC"].startswith(f"{np.mean(aucs):.4f} (") and row["AUC"].endswith(f"± {np.std(aucs, ddof=1):.4f}")
+    assert row["accuracy, locked"].startswith(f"{np.mean(right):.1f} (")
+    low, high = map(float, re.search(r"\((.*?)–(.*?)\)", row["AUC"]).groups())
+    assert low < np.mean(aucs) < high
+
+
+def test_the_ensemble_lies_between_its_members(kept):
+    films, facts = kept
+    together, threshold = record.ensemble(films, facts)
+    members = films[[f"fine_tuned_{seed}" for seed in facts["seeds"]]].clip(1e-6, 1 - 1e-6)
+    assert (together >= members.min(axis=1) - 1e-9).all() and (together <= members.max(axis=1) + 1e-9).all()
+    chosen = [facts["thresholds"][f"fine_tuned_{seed}"] for seed in facts["seeds"]]
+    assert min(chosen) <= threshold <= max(chosen)
+
+
+def test_the_readme_quotes_the_record(kept, root):
+    """Each figure of the README's results table is one that `python study/record.py` prints."""
+    text = (Path(root) / "README.md").read_text(encoding="utf-8")
+    table = record.seed_table(*kept)
+    for system in table.index:
+        for figure in ("AUC", "accuracy, locked", "sensitivity, locked", "specificity, locked"):
+            assert table.loc[system, figure] in text, f"README lacks {figure} of {' '.join(system)}: {table.loc[system, figure]}"
