@@ -82,9 +82,14 @@ def _model(run, metrics):
     return ("## Model\n\n"
             f"{metrics['backbone']} at {metrics['image_size']} × {metrics['image_size']} pixels, starting weights: {Path(str(metrics['weights'])).name}; a frozen phase, then "
             f"fine-tuning of {'the last two stages' if config['unfreeze'] == 'top' else 'all layers'} ({epochs}). "
-            f"Input: one greyscale film. Output: one number, 0–1, read as the probability of pneumonia. The epoch with the best validation AUC is kept. "
+            f"Input: one greyscale film. Output: one number, 0–1, read as the probability of pneumonia{_views(config)}. The epoch with the best validation AUC is kept. "
             f"Trained in {seconds / 60:.1f} minutes; cxrkit {run.manifest['cxrkit']}, "
             f"{', '.join(f'{name} {version}' for name, version in run.manifest['versions'].items() if name in ('python', 'tensorflow', 'keras'))}.")
+
+
+def _views(config):
+    views = config.get("test_views", 1)  # runs of an older kit do not name it
+    return "" if views == 1 else f"; the fine-tuned network is asked about {views} views of a film (the whole, and crops) and their logits are averaged"
 
 
 def _data(run, metrics):

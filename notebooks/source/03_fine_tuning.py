@@ -147,6 +147,7 @@ counts.value_counts().reset_index(name="layers").style.hide(axis="index")
 # ## Fine-tune
 #
 # After each epoch the validation patients are scored. If their AUC has not improved for `patience` epochs, training stops; the best epoch is kept.
+# On `laptop` and `paper` the patience is as long as the training: validation there is so close to 1 that a pause means little, and a cosine that is cut off never comes to rest.
 #
 # Interrupt it whenever you like (the ■ button) and run the cell again; or, after a crash, run the notebook again. It goes on from the last whole epoch,
 # as if nothing had happened.
