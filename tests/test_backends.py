@@ -28,7 +28,7 @@ from helpers import small_dataset
 from test_training import keras, models, small_config, training
 folder, backend = Path(sys.argv[2]), sys.argv[3]
 assert keras.backend.backend() == backend
-dataset, settings = small_dataset(), {"backbone": "efficientnetv2-s"}
+dataset, settings = small_dataset(), {"backbone": "efficientnetv2-s", "test_views": 1}  # the film alone, as features are
 """
 # The network of the demo profile; its head is drawn, and scaled so that the predictions spread.
 WRITE = START + """
