@@ -68,7 +68,7 @@ def _tensorflow_train(network, films, labels):
 def _jax_predict(network, films):
     import jax
 
-    learned, fixed = ([variable.value for variable in part] for part in (network.trainable_variables, network.non_trainable_variables))
+    learned, fixed = _copies(network.trainable_variables, network.non_trainable_variables)
     forward = jax.jit(lambda learned, fixed, batch: network.stateless_call(learned, fixed, batch, training=False)[0])
     return lambda: forward(learned, fixed, films)
 
@@ -90,15 +90,20 @@ def _jax_train(network, films, labels):
         return learned, fixed, state, loss
 
     compiled = jax.jit(step, donate_argnums=(0, 1, 2))
-    # Copies: what is handed over is gone afterwards, and the network keeps its own.
-    now = [[jax.numpy.copy(variable.value) for variable in part]
-           for part in (network.trainable_variables, network.non_trainable_variables, optimizer.variables)]
+    now = _copies(network.trainable_variables, network.non_trainable_variables, optimizer.variables)
 
     def go_on():
         *now[:], loss = compiled(*now, films, labels)
         return loss
 
     return go_on
+
+
+def _copies(*parts):
+    """Arrays of their own: a compiled step, and Keras's `fit` too, gives those that it is handed back to the device."""
+    import jax
+
+    return [[jax.numpy.copy(variable.value) for variable in part] for part in parts]
 
 
 # --- PyTorch: its own optimiser, loss and loss scaling around the same layers ---------------------------------------
