@@ -1,7 +1,7 @@
 """The recipes of the study: the base, and one change a row.
 
 The base is the `laptop` profile's fine-tuning at the time the study began, at a smaller size and fewer epochs so that a trial takes minutes.
-A row changes one thing; what it asks stands beside it. `python study/run.py --list` prints the table.
+A row changes one thing; what it asks stands beside it.
 """
 
 import dataclasses
@@ -36,7 +36,7 @@ def _changed(question, config=None, **extras):
 
 RECIPES = {
     "base": _changed("The laptop profile as it stood: what is every other row compared with?"),
-    # Fixed before anything was measured; these check the instrument itself against the test split.
+    # Named before anything was measured; FIXED_BEFOREHAND of them were read on the test split to judge the measure itself.
     "frozen": _changed("Does the backbone have to learn at all?", fine_tune=False),
     "no augmentation": _changed("What do crops, rotation and jitter do together?", dict(crop_area=1.0, rotation=0.0, brightness=0.0, contrast=0.0)),
     "scaled 0-1": _changed("Films divided by 255 although the network does so itself: is that the paper's low AUC?", prepare="scale_0_1"),
@@ -71,4 +71,4 @@ RECIPES = {
     "read larger": _changed("Trained small, read a third larger?", trained_as="base", read_size=4 / 3),
     "five views": _changed("The mean over the film and four crops of it?", trained_as="base", read_views=5),
 }
-FIXED_BEFOREHAND = ("frozen", "no augmentation", "scaled 0-1", "random weights", "base")  # and the pixel baseline
+FIXED_BEFOREHAND = ("frozen", "no augmentation", "scaled 0-1", "random weights", "base")

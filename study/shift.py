@@ -31,10 +31,10 @@ def main(data: Annotated[str, typer.Option(help="the films' folder or zip; empty
     kind = np.where(table["label"] == 1, "pneumonia", "normal")
     print("Means, grey levels 0-255:")
     print(measured.groupby([half, kind]).mean().round(3).to_string())
-    print("\nAUC of one number alone (0.5: it says nothing):")
+    print("\nAUC of one number alone, in the direction that it has in training (0.5: it says nothing):")
     for name in MEASURES:
-        aucs = {split: roc_auc_score(table["label"][half == split], measured[name][half == split]) for split in ("train", "test")}
-        print(f"  {name:14} " + ", ".join(f"{split} {max(auc, 1 - auc):.3f}" for split, auc in aucs.items()))
+        train, test = (roc_auc_score(table["label"][half == split], measured[name][half == split]) for split in ("train", "test"))
+        print(f"  {name:14} train {max(train, 1 - train):.3f}, test {test if train >= 0.5 else 1 - test:.3f}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The instrument: validation films made to differ from the training films as another room's films would.
+"""The measure: validation films made to differ from the training films as another room's films would.
 
 Plain validation is cut from the training films and nearly blind to the step from train to test. Each view changes something that
 the audit of the two splits finds changed, or might find elsewhere. Films uint8 [h, w] in and out.
