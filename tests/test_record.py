@@ -51,3 +51,10 @@ def test_the_readme_quotes_the_record(kept, root):
     for system in table.index:
         for figure in ("AUC", "accuracy, locked", "sensitivity, locked", "specificity, locked"):
             assert table.loc[system, figure] in text, f"README lacks {figure} of {' '.join(system)}: {table.loc[system, figure]}"
+
+
+def test_notebook_04_quotes_the_locked_thresholds(kept, root):
+    _, facts = kept
+    text = (Path(root) / "notebooks" / "source" / "04_evaluation.py").read_text(encoding="utf-8")
+    for seed in facts["seeds"]:
+        assert f"{facts['thresholds'][f'fine_tuned_{seed}']:.3f}" in text
