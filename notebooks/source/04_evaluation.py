@@ -337,6 +337,8 @@ record.seed_table(kept, facts).T.rename_axis("REAL films, laptop profile")
 # Brackets are 95 % intervals (of the AUC from drawing patients; Wilson's for shares), ± is the spread between seeds. The interval asks *how far would this wander with other patients?*, the spread *how far with another seed, which also means other validation patients?* They are
 # different questions; a paper that reports one run answers neither. The spread of three numbers is itself rough.
 #
+# Compare the ± of the accuracy at 0.5 and at the locked threshold. The same rule locked three very different thresholds (0.421, 0.215 and 0.807): where validation is nearly perfect, a handful of films decide it. A locked threshold is honest; it is not therefore a good one.
+#
 # *Seeds together* averages the logits of all runs: an **ensemble**. It costs as many trainings and as many predictions as it has members. Its threshold is the average of the locked ones; it had none of its own.
 
 # %%
