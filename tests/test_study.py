@@ -19,7 +19,8 @@ def _trial(recipe, folder, **config):
     import cxrkit
     import trial
 
-    small = dict(source="phantom", weights="none", image_size=32, stored_size=32, fine_tune_epochs=1, batch_size=16, head_epochs=2, dropout=0.0)
+    small = dict(source="phantom", weights="none", image_size=32, stored_size=32, fine_tune_epochs=1, batch_size=16, head_epochs=2, dropout=0.0,
+                 test_views=1)
     return trial.Trial("a name", recipe, cxrkit.configure("laptop", **recipe.config | small | config), folder)
 
 
