@@ -50,21 +50,20 @@ def test_the_base_recipe_trains_as_the_kit_does(tmp_path):
 
 
 @pytest.mark.slow
-def test_layer_wise_rates_move_the_stem_least(tmp_path):
+def test_layer_wise_rates_move_the_stem_least():
+    """Layers are told apart by the names that EfficientNetV2 gives its own; equal gradients, so steps differ by the rate alone."""
     import trial
-    from recipes import RECIPES
 
-    from cxrkit import model as networks
+    from cxrkit.backend import keras
 
-    films, moved = small_dataset(40), {}
-    for name in ("base", "layer-wise rates"):
-        ours = _trial(RECIPES[name], tmp_path)
-        stem = [v for v in networks.build_model(ours.config).weights if "stem_conv" in v.path][0]
-        before = np.array(stem)
-        trained = trial._train(ours, films)
-        after = [v for v in trained.weights if "stem_conv" in v.path][0]
-        moved[name] = float(np.abs(np.array(after) - before).max())
-    assert 0 < moved["layer-wise rates"] < 0.5 * moved["base"]
+    names = ("stem_conv", "block6a_expand_conv", "top_conv", "logit")
+    network = keras.Sequential([keras.Input((1,)), *(keras.layers.Dense(1, use_bias=False, kernel_initializer="ones", name=name) for name in names)])
+    before = [np.array(w) for w in network.weights]
+    network.compile(optimizer=trial.LayerwiseAdamW(0.01, weight_decay=0.0, decay=0.7), loss="mse")
+    network.train_on_batch(np.ones((4, 1), "float32"), np.zeros((4, 1), "float32"))
+    moved = {name: float(np.abs(np.array(w) - b).max()) for name, w, b in zip(names, network.weights, before)}
+    for name, depth in zip(names, (8, 2, 1, 0)):
+        assert moved[name] == pytest.approx(moved["logit"] * 0.7**depth, rel=1e-3), moved
 
 
 def test_derived_views_change_normal_films_only():
@@ -101,10 +100,10 @@ def test_the_command_resumes_and_logs_a_look(tmp_path):
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    assert "frozen, seed 0" in study("screen", "frozen", "base", "--seeds", "1")
+    assert "frozen, seed 0" in study("screen", "frozen", "--seeds", "1")
     first = pd.read_csv(tmp_path / "results.csv")
-    assert set(first["recipe"]) == {"frozen", "base"} and not (tmp_path / "looks.csv").exists()
-    assert "seed 0" not in study("screen", "frozen", "base", "--seeds", "1")
+    assert set(first["recipe"]) == {"frozen"} and not (tmp_path / "looks.csv").exists()
+    assert "seed 0" not in study("screen", "frozen", "--seeds", "1")
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "results.csv"), first)
     assert "test AUC" in study("look", "frozen", "--why", "to see a look logged")
     looks = pd.read_csv(tmp_path / "looks.csv")
