@@ -81,6 +81,8 @@ def agreement(size: int = 96, epochs: int = 3, folder: Folder = HERE):
     shown = known.loc[looks["recipe"], ["plain", "changed_normals"]].assign(all_changed=changed, test=looks.set_index("recipe")["auc"])
     ranks = ", ".join(f"{name.replace('_', ' ')} {_rank(shown, name):.2f}" for name in ("plain", "changed_normals", "all_changed"))
     _print(shown.sort_values("test"), f"AUC; rank correlation with the test split: {ranks}")
+    views = _of(folder / "results.csv", size, epochs).query("seed == 0").pivot(index="recipe", columns="view", values="auc")
+    print("View by view: " + ", ".join(f"{name} {_rank(shown.assign(view=views[name]), 'view'):.2f}" for name in views))
 
 
 def _rank(shown, column):
