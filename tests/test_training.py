@@ -39,7 +39,7 @@ def setting(tmp_path):
 def finished(tmp_path_factory):
     """Both phases run through, uninterrupted: (run, the backbone's weights as they were built)."""
     run = open_run(small_config(tmp_path_factory.mktemp("finished")), small_dataset())
-    start = {w.path: np.array(w.value) for w in models.backbone_of(models.build_model(run.config)).weights}
+    start = {w.path: keras.ops.convert_to_numpy(w) for w in models.backbone_of(models.build_model(run.config)).weights}
     stages.make_fine_tuned(run)  # makes the frozen stage on the way
     return run, start
 
@@ -103,7 +103,7 @@ def test_frozen_phase_leaves_the_backbone_untouched(setting):
 def test_fine_tuning_moves_weights_but_no_batch_norm_statistic(finished):
     run, start = finished
     tuned = models.backbone_of(keras.models.load_model(run.folder / "model.keras"))
-    moved = {w.path for w in tuned.weights if not np.array_equal(start[w.path], np.array(w.value))}
+    moved = {w.path for w in tuned.weights if not np.array_equal(start[w.path], keras.ops.convert_to_numpy(w))}
     assert any(p.endswith("/kernel") for p in moved)
     assert not any("moving_" in p for p in moved)
 
