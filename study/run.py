@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import filelock
+import numpy as np
 import pandas as pd
 import typer
 from recipes import FIXED_BEFOREHAND, RECIPES
@@ -68,8 +69,29 @@ def look(names: Names, why: Annotated[str, typer.Option(help="what the look is f
 
 @app.command()
 def table(size: int = 96, epochs: int = 3, folder: Folder = HERE):
-    """Print mean and spread over seeds of each recipe, by changed normals and by plain validation."""
-    _print(summary(_of(folder / "results.csv", size, epochs)), f"{size} px, {epochs} epochs")
+    """Print mean and spread over seeds of each recipe, by changed normals and by plain validation, as README.md shows it."""
+    print("\n".join(markdown(summary(_of(folder / "results.csv", size, epochs)))))
+
+
+@app.command()
+def together(names: Names = None, data: Data = "", weights: Weights = "imagenet", size: int = 96, epochs: int = 3, seeds: Seeds = 3):
+    """Print what the seeds of a recipe reach together, their logits averaged, beside the mean of each alone; trains what is missing."""
+    for name in _known(names):
+        read = []
+        for seed in range(seeds):
+            trial, dataset = _trial(name, data, weights, size, epochs, seed)
+            read.append({view: logits for (_, view), logits in run(trial, dataset)[0].items()})
+        rows = dataset.index("val")
+        labels, table = dataset.labels[rows], dataset.table.iloc[rows].reset_index(drop=True)
+        alone = np.mean([_changed_normals(labels, table, logits) for logits in read])
+        averaged = {view: np.mean([logits[view] for logits in read], axis=0) for view in read[0]}
+        print(f"{name}: changed normals {_changed_normals(labels, table, averaged):.4f} for {seeds} seeds together, {alone:.4f} alone")
+
+
+def _changed_normals(labels, table, logits):
+    """The measure: mean AUC over the views that change normal films alone."""
+    views = scores_by_view(labels, table, logits)
+    return np.mean([roc_auc_score(*scored) for view, scored in views.items() if view.endswith(" normals")])
 
 
 @app.command()
@@ -103,7 +125,7 @@ def _print(shown, title):
 
 
 def summary(results: pd.DataFrame) -> pd.DataFrame:
-    """One row a recipe, best first: `changed_normals` is the mean AUC over the views that change normal films alone, a seed at a time;
+    """One row a recipe, sorted by its difference to the base: `changed_normals` is the mean AUC over the views that change normal films alone, a seed at a time;
     `difference` is to the base on the same seeds, so that what a seed brings to both cancels."""
     shifted = results[results["view"].str.endswith(" normals")].groupby(["recipe", "seed"])["auc"].mean()
     plain = results[results["view"] == "plain"].set_index(["recipe", "seed"])["auc"]
@@ -115,7 +137,18 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
             "difference": difference.mean(), "its_spread": difference.std(ddof=1),
             "plain": plain[name].mean(), "plain_spread": plain[name].std(ddof=1),
         }
-    return pd.DataFrame(rows).T.astype({"seeds": int}).sort_values("changed_normals", ascending=False).rename_axis("recipe")
+    return pd.DataFrame(rows).T.astype({"seeds": int}).sort_values("difference", ascending=False).rename_axis("recipe")
+
+
+def markdown(summarised: pd.DataFrame) -> list[str]:
+    """The lines of a table in Markdown: means ± spread between seeds."""
+    lines = ["| recipe | what it asks | seeds | changed normals | difference | plain validation |", "| --- | --- | --- | --- | --- | --- |"]
+    for name, row in summarised.iterrows():
+        figures = [f"{row[value]:{form}}" + ("" if np.isnan(row[spread]) else f" ± {row[spread]:.4f}")
+                   for value, spread, form in (("changed_normals", "spread", ".4f"), ("difference", "its_spread", "+.4f"), ("plain", "plain_spread", ".4f"))]
+        figures[1] = "" if name == "base" else figures[1]
+        lines.append(f"| {name} | {RECIPES[name].question} | {int(row['seeds'])} | {' | '.join(figures)} |")
+    return lines
 
 
 def _known(names):

@@ -95,17 +95,20 @@ def test_the_command_resumes_and_logs_a_look(tmp_path):
 
     def study(*words):
         done = subprocess.run(
-            [sys.executable, STUDY / "run.py", *words, "--data", data, "--weights", "none", "--size", "32", "--epochs", "1", "--folder", tmp_path],
+            [sys.executable, STUDY / "run.py", *words, "--data", data, "--weights", "none", "--size", "32", "--epochs", "1"],
             capture_output=True, text=True, env=os.environ | {"CXRKIT_CACHE": str(tmp_path / "cache")})
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    assert "frozen, seed 0" in study("screen", "frozen", "--seeds", "1")
+    here = ("--folder", tmp_path)
+    assert "frozen, seed 0" in study("screen", "frozen", "--seeds", "1", *here)
     first = pd.read_csv(tmp_path / "results.csv")
     assert set(first["recipe"]) == {"frozen"} and not (tmp_path / "looks.csv").exists()
-    assert "seed 0" not in study("screen", "frozen", "--seeds", "1")
+    assert "seed 0" not in study("screen", "frozen", "--seeds", "1", *here)
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "results.csv"), first)
-    assert "test AUC" in study("look", "frozen", "--why", "to see a look logged")
+    measured = first[first["view"].str.endswith(" normals")]["auc"].mean()
+    assert study("together", "frozen", "--seeds", "1") == f"frozen: changed normals {measured:.4f} for 1 seeds together, {measured:.4f} alone\n"
+    assert "test AUC" in study("look", "frozen", "--why", "to see a look logged", *here)
     looks = pd.read_csv(tmp_path / "looks.csv")
     assert list(looks["why"]) == ["to see a look logged"] and looks["n"][0] == 8
 
@@ -113,3 +116,12 @@ def test_the_command_resumes_and_logs_a_look(tmp_path):
 def test_an_unknown_recipe_is_named(tmp_path):
     done = subprocess.run([sys.executable, STUDY / "run.py", "screen", "bace"], capture_output=True, text=True)
     assert done.returncode == 1 and "No recipe 'bace'" in done.stderr
+
+
+def test_readme_shows_the_results_file():
+    import run
+
+    text = (STUDY / "README.md").read_text(encoding="utf-8")
+    for epochs in (3, 6):
+        for line in run.markdown(run.summary(run._of(STUDY / "results.csv", 96, epochs))):
+            assert line in text, f"study/README.md lacks a line of: python study/run.py table --epochs {epochs}"
