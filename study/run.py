@@ -5,6 +5,8 @@
 """
 
 import datetime
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated
 
@@ -45,12 +47,19 @@ def screen(names: Names = None, data: Data = "", weights: Weights = "imagenet", 
             if _stands(folder / "results.csv", name, size, epochs, seed):
                 continue
             print(f"{name}, seed {seed}, {size} px, {epochs} epochs", flush=True)
+            # A process of its own: networks of earlier trials leave about a gigabyte each behind.
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+                logits, seconds = process.submit(_read, name, data, weights, size, epochs, seed).result()
             trial, dataset = _trial(name, data, weights, size, epochs, seed)
-            read, seconds = run(trial, dataset)
             rows = dataset.index("val")
-            logits = {view: values for (_, view), values in read.items()}
             views = scores_by_view(dataset.labels[rows], dataset.table.iloc[rows].reset_index(drop=True), logits)
             _append(folder / "results.csv", [_row(name, trial, view, *scored) | {"seconds": round(seconds)} for view, scored in views.items()])
+
+
+def _read(*which):
+    """Train and read one trial: ({view: logits of the validation films}, seconds of training)."""
+    read, seconds = run(*_trial(*which))
+    return {view: logits for (_, view), logits in read.items()}, seconds
 
 
 @app.command()
@@ -79,8 +88,8 @@ def together(names: Names = None, data: Data = "", weights: Weights = "imagenet"
     for name in _known(names):
         read = []
         for seed in range(seeds):
-            trial, dataset = _trial(name, data, weights, size, epochs, seed)
-            read.append({view: logits for (_, view), logits in run(trial, dataset)[0].items()})
+            read.append(_read(name, data, weights, size, epochs, seed)[0])
+        _, dataset = _trial(name, data, weights, size, epochs, 0)
         rows = dataset.index("val")
         labels, table = dataset.labels[rows], dataset.table.iloc[rows].reset_index(drop=True)
         alone = np.mean([_changed_normals(labels, table, logits) for logits in read])

@@ -90,15 +90,18 @@ def test_every_pixel_view_keeps_the_film_a_film():
 
 
 @pytest.mark.slow
-def test_the_command_resumes_and_logs_a_look(tmp_path):
+def test_the_command_resumes_and_logs_a_look(tmp_path, monkeypatch):
+    import run
+    from typer.testing import CliRunner
+
     data = write_folder(tmp_path / "films")
+    monkeypatch.setenv("CXRKIT_CACHE", str(tmp_path / "cache"))
 
     def study(*words):
-        done = subprocess.run(
-            [sys.executable, STUDY / "run.py", *words, "--data", data, "--weights", "none", "--size", "32", "--epochs", "1"],
-            capture_output=True, text=True, env=os.environ | {"CXRKIT_CACHE": str(tmp_path / "cache")})
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        words = (*words, "--data", data, "--weights", "none", "--size", "32", "--epochs", "1")
+        done = CliRunner().invoke(run.app, list(map(str, words)), catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return done.output
 
     here = ("--folder", tmp_path)
     assert "frozen, seed 0" in study("screen", "frozen", "--seeds", "1", *here)
