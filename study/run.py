@@ -47,7 +47,7 @@ def screen(names: Names = None, data: Data = "", weights: Weights = "imagenet", 
             if _stands(folder / "results.csv", name, size, epochs, seed):
                 continue
             print(f"{name}, seed {seed}, {size} px, {epochs} epochs", flush=True)
-            # A process of its own: networks of earlier trials leave about a gigabyte each behind.
+            # A process of its own: earlier trials leave most of a gigabyte each behind.
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
                 logits, seconds = process.submit(_read, name, data, weights, size, epochs, seed).result()
             trial, dataset = _trial(name, data, weights, size, epochs, seed)

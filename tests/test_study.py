@@ -1,6 +1,5 @@
 """The study: its trials train as the kit trains, its views are what they say, it resumes, and it writes down each look."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
