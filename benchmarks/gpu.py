@@ -188,6 +188,7 @@ def main(
     batch: Annotated[int, typer.Option(help="films a step")] = 32,
     films: Annotated[int, typer.Option(help="synthetic films a turn")] = 2048,
     rounds: Annotated[int, typer.Option(help="turns of cxrkit and bare loop")] = 3,
+    only: Annotated[list[str] | None, typer.Option(help="throughput or paper; repeat it for both. Default: all that can run")] = None,
     runs: Annotated[Path, typer.Option(help="where the whole profile's run folders go")] = HERE.parent / "runs",
     out: Annotated[Path | None, typer.Option(help="the results file; default: gpu.csv beside this script, where there is a GPU")] = None,
 ):
@@ -195,11 +196,16 @@ def main(
     try:
         if data and not Path(data).expanduser().exists():
             raise CxrkitError(f"No films at {data}.")
+        jobs = only or (("throughput", "paper") if data else ("throughput",))
+        if wrong := [job for job in jobs if job not in JOBS]:
+            raise CxrkitError(f"No job '{wrong[0]}'; there are {', '.join(JOBS)}.")
+        if "paper" in jobs and not data:
+            raise CxrkitError("The whole profile needs films: --data PATH.")
         from cxrkit.model import has_accelerator
 
         if out is None and has_accelerator():
             out = HERE / "gpu.csv"
-        run(Settings(size, batch, films, rounds, data=data, weights=tuple(weights), runs=str(runs)), ("throughput", "paper") if data else ("throughput",), out)
+        run(Settings(size, batch, films, rounds, data=data, weights=tuple(weights), runs=str(runs)), jobs, out)
     except CxrkitError as problem:
         print(problem, file=sys.stderr)
         raise typer.Exit(2) from None

@@ -14,6 +14,8 @@ from .config import Config
 from .model import check_pixel_range
 
 _BILINEAR = Image.Resampling.BILINEAR
+# JAX compiles a network anew for each shape of batch, a minute for fine-tuning on a GPU: there the last batch is filled up.
+FILL = keras.backend.backend() == "jax"
 
 
 _WHOLE = (0.0, 0.0, 1.0, 1.0)  # left, top, right, bottom as shares of the sides
@@ -84,8 +86,22 @@ def order(n: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch, 1]).permutation(n)
 
 
+def _batch(order, number, size):
+    """Return the positions of a batch, int64 [b], and how many of them count; those that fill up a last batch do not."""
+    chosen = order[number * size : (number + 1) * size]
+    return (np.resize(chosen, size) if FILL else chosen), len(chosen)  # resize repeats from the start
+
+
+def _counted(weights, count):
+    """Return weights [b] that leave what fills a batch without weight, so that the mean over the batch is that of its first `count`."""
+    return np.where(np.arange(len(weights)) < count, weights * (len(weights) / count), 0).astype("float32")
+
+
 class FilmBatches(keras.utils.PyDataset):
     """Batches (films [b, s, s, 1], labels [b, 1], weights [b]) of an epoch; without labels, films alone in table order.
+
+    On JAX every batch is a whole one: the last is filled up with films that it holds already, at weight 0. Predictions of them
+    are to be cut off (`training` does it); an epoch's mean loss and accuracy count that batch as a whole one.
 
     Parameters
     ----------
@@ -110,12 +126,11 @@ class FilmBatches(keras.utils.PyDataset):
         return -(-len(self.rows) // self.config.batch_size)
 
     def __getitem__(self, number):
-        size = self.config.batch_size
-        chosen = self.order[number * size : (number + 1) * size]
+        chosen, count = _batch(self.order, number, self.config.batch_size)
         films = np.stack(list(self._threads.map(self._view, chosen)))[..., None]
         if self.labels is None:
             return (films,)
-        return films, self.labels[chosen, None].astype("float32"), self.weights[chosen]
+        return films, self.labels[chosen, None].astype("float32"), _counted(self.weights[chosen], count)
 
     def _view(self, position):
         film = np.asarray(self.images[self.rows[position]])
@@ -144,7 +159,6 @@ class FeatureBatches(keras.utils.PyDataset):
         return -(-len(self.labels) // self.config.batch_size)
 
     def __getitem__(self, number):
-        size = self.config.batch_size
-        chosen = self.order[number * size : (number + 1) * size]
+        chosen, count = _batch(self.order, number, self.config.batch_size)
         view = (self.epoch + chosen) % len(self.features)
-        return self.features[view, chosen], self.labels[chosen, None].astype("float32"), self.weights[chosen]
+        return self.features[view, chosen], self.labels[chosen, None].astype("float32"), _counted(self.weights[chosen], count)

@@ -39,7 +39,7 @@ def compute_features(model: keras.Model, dataset: Dataset, config: Config, split
     features = []
     for view in range(views):
         batches = FilmBatches(dataset.images, rows, config, augment=view > 0, epoch=view)
-        features.append(_predict(extractor, batches, callbacks=[_Counted(progress, view * len(rows), config.batch_size)]))
+        features.append(predict_batches(extractor, batches, callbacks=[_Counted(progress, view * len(rows), config.batch_size)]))
     progress.close(f"{len(rows)} films, {views} view{'s' if views > 1 else ''},")
     return np.stack(features)
 
@@ -68,10 +68,10 @@ def train_head(
     if features is None:
         part, batches = model, FilmBatches(dataset.images, dataset.index("train"), config, labels["train"])
         plain_val = FilmBatches(dataset.images, dataset.index("val"), config)
-        predict_val = lambda: _predict(model, plain_val)  # noqa: E731
+        predict_val = lambda: predict_batches(model, plain_val)  # noqa: E731
     else:
         part, batches = head, FeatureBatches(features["train"], labels["train"], config)
-        predict_val = lambda: _predict(head, features["val"][0])  # noqa: E731
+        predict_val = lambda: _predict_head(head, features["val"][0])  # noqa: E731
     return _train(part, optimizer, batches, steps, config.head_epochs, predict_val, labels["val"], config, "frozen", run,
                   patience=config.head_epochs)
 
@@ -94,7 +94,7 @@ def fine_tune(model: keras.Model, dataset: Dataset, config: Config, run: Run | N
     schedule = learning_rate_schedule(config, steps)
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay, global_clipnorm=1.0)
     optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
-    return _train(model, optimizer, batches, steps, config.fine_tune_epochs, lambda: _predict(model, val),
+    return _train(model, optimizer, batches, steps, config.fine_tune_epochs, lambda: predict_batches(model, val),
                   labels["val"], config, "fine_tuned", run, patience=config.patience)
 
 
@@ -118,13 +118,13 @@ def predict(model: keras.Model, dataset: Dataset, config: Config, split: str) ->
     With `config.test_views` above 1 the logits of that many `batches.prediction_crops` are averaged. Introduced in notebook 03.
     """
     rows = dataset.index(split)
-    logits = [_predict(model, FilmBatches(dataset.images, rows, config, crop=crop)) for crop in prediction_crops(config)]
+    logits = [predict_batches(model, FilmBatches(dataset.images, rows, config, crop=crop)) for crop in prediction_crops(config)]
     return _probabilities(np.mean(logits, axis=0))
 
 
 def predict_from_features(model: keras.Model, features: np.ndarray) -> np.ndarray:
     """Return the head's probability of pneumonia, float64 [m], from features float32 [1, m, width] of `compute_features`."""
-    return _probabilities(_predict(model.get_layer("head"), features[0]))
+    return _probabilities(_predict_head(model.get_layer("head"), features[0]))
 
 
 # --- one loop for both phases ---------------------------------------------------------------------------------------
@@ -146,7 +146,7 @@ def _train(part, optimizer, batches, steps, epochs, predict_val, val_labels, con
                  metrics=[keras.metrics.BinaryAccuracy(threshold=0.0, name="accuracy")])
     optimizer = part.optimizer  # half precision wraps it in one that scales the loss and has a state of its own
     optimizer.build(part.trainable_variables)
-    _build_loss_and_metrics(part)
+    build_loss_and_metrics(part)
     checkpoint = None if run is None else run.checkpoint_path(phase)
     state = _load_checkpoint(checkpoint, part, optimizer)
     if state is None:
@@ -183,7 +183,7 @@ def _train(part, optimizer, batches, steps, epochs, predict_val, val_labels, con
     return pd.DataFrame(state.rows)
 
 
-def _build_loss_and_metrics(part):
+def build_loss_and_metrics(part):
     """Build what `fit` would build from the first batch: on JAX and PyTorch it takes that batch from the queue, so the first epoch
     would begin with the second batch and, when there are many, see the last ones not at all (Keras 3.15)."""
     zero = np.zeros((1, 1), "float32")
@@ -275,8 +275,13 @@ def _numbered(stored, prefix):
     return [stored[f"{prefix}_{i}"] for i in range(count)]
 
 
-def _predict(part: keras.Model, inputs, callbacks=()) -> np.ndarray:
-    return np.asarray(part.predict(inputs, batch_size=None if isinstance(inputs, FilmBatches) else 1024, verbose=0, callbacks=list(callbacks)))
+def predict_batches(part: keras.Model, films: FilmBatches, callbacks=()) -> np.ndarray:
+    """Return what a network gives for the films of batches without labels, float32 [m, ...] in table order."""
+    return np.asarray(part.predict(films, verbose=0, callbacks=list(callbacks)))[: len(films.rows)]  # without what filled the last batch
+
+
+def _predict_head(head: keras.Model, features: np.ndarray) -> np.ndarray:
+    return np.asarray(head.predict(features, batch_size=1024, verbose=0))
 
 
 def _probabilities(logits: np.ndarray) -> np.ndarray:

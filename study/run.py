@@ -4,6 +4,7 @@
 `look` opens the test split for named recipes and writes down that it did, and why, in looks.csv.
 """
 
+import dataclasses
 import datetime
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -17,13 +18,15 @@ import typer
 from recipes import FIXED_BEFOREHAND, RECIPES
 from rich.console import Console
 from rich.table import Table
-from scipy.special import expit
+from scipy.special import expit, logit
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
-from trial import Trial, run
-from views import scores_by_view
+from trial import Trial, run, sealed_test
+from views import PIXEL_VIEWS, scores_by_view
 
 import cxrkit
+from cxrkit import stages, training
+from cxrkit.evaluation import choose_threshold
 from cxrkit.files import atomic_path
 from cxrkit.locate import cache_folder
 
@@ -40,9 +43,9 @@ Seeds = Annotated[int, typer.Option(help="seeds 0 to this, less one")]
 
 @app.command()
 def screen(names: Names = None, data: Data = "", weights: Weights = "imagenet", size: int = 96, epochs: int = 3, seeds: Seeds = 3,
-           folder: Folder = HERE):
+           first: Annotated[int, typer.Option(help="the first seed, so that several can run side by side")] = 0, folder: Folder = HERE):
     """Train recipes and score every validation view, seed by seed, so that an early stop leaves whole rounds."""
-    for seed in range(seeds):
+    for seed in range(first, seeds):
         for name in _known(names):
             if _stands(folder / "results.csv", name, size, epochs, seed):
                 continue
@@ -53,13 +56,12 @@ def screen(names: Names = None, data: Data = "", weights: Weights = "imagenet", 
             trial, dataset = _trial(name, data, weights, size, epochs, seed)
             rows = dataset.index("val")
             views = scores_by_view(dataset.labels[rows], dataset.table.iloc[rows].reset_index(drop=True), logits)
-            _append(folder / "results.csv", [_row(name, trial, view, *scored) | {"seconds": round(seconds)} for view, scored in views.items()])
+            _append(folder / "results.csv", [_row(name, trial.config, view, *scored) | {"seconds": round(seconds)} for view, scored in views.items()])
 
 
 def _read(*which):
     """Train and read one trial: ({view: logits of the validation films}, seconds of training)."""
-    read, seconds = run(*_trial(*which))
-    return {view: logits for (_, view), logits in read.items()}, seconds
+    return run(*_trial(*which))
 
 
 @app.command()
@@ -70,10 +72,36 @@ def look(names: Names, why: Annotated[str, typer.Option(help="what the look is f
     for name in _known(names):
         for seed in range(seeds):
             trial, dataset = _trial(name, data, weights, size, epochs, seed)
-            read, _ = run(trial, dataset, ("val", "test"))
-            row = _row(name, trial, "test", dataset.labels[dataset.index("test")], read["test", "plain"])
+            run(trial, dataset)
+            row = _row(name, trial.config, "test", dataset.labels[dataset.index("test")], sealed_test(trial))
             _append(folder / "looks.csv", [{"date": datetime.date.today().isoformat(), "why": why} | row])
             print(f"{name}, seed {seed}: test AUC {row['auc']:.4f}, accuracy at 0.5 {row['accuracy']:.1%}")
+
+
+@app.command()
+def whole(out: Annotated[str, typer.Option(help="the run folder that it leaves")], data: Data = "", weights: Weights = "imagenet", size: int = 160, epochs: int = 8,
+          seed: int = 0, folder: Folder = HERE):
+    """Train the `laptop` profile whole at a size and length, without notebooks, and score its predictions of every validation view.
+
+    It leaves a run folder as `cxrkit run` does: the threshold locked on validation, the predictions of the test split sealed.
+    """
+    config = cxrkit.configure("laptop", data=data, weights=weights, image_size=size, fine_tune_epochs=epochs, patience=epochs, seed=seed, out=out)
+    dataset = cxrkit.load_dataset(config)
+    finished = cxrkit.open_run(config, dataset)
+    stages.make_baseline(finished)
+    model = stages.make_fine_tuned(finished)
+    val = finished.read_predictions("fine_tuned", "val")
+    value = choose_threshold(val["label"], val["probability"], config.threshold_rule, target_sensitivity=config.target_sensitivity)
+    finished.lock_threshold(config.threshold_rule, value, config.target_sensitivity)
+    rows = dataset.index("val")
+    logits = {}
+    for view, change in PIXEL_VIEWS.items():
+        changed = dataclasses.replace(dataset, images=np.stack([change(film) for film in dataset.images[rows]]), labels=dataset.labels[rows],
+                                      table=dataset.table.iloc[rows].reset_index(drop=True))
+        logits[view] = logit(training.predict(model, changed, config, "val")).astype("float32")
+    views = scores_by_view(changed.labels, changed.table, logits)
+    seconds = finished.manifest["stages"]["fine_tuned"]["seconds"]
+    _append(folder / "results.csv", [_row("profile laptop", config, view, *scored) | {"seconds": round(seconds)} for view, scored in views.items()])
 
 
 @app.command()
@@ -176,10 +204,10 @@ def _trial(name, data, weights, size, epochs, seed):
     return Trial(name, recipe, config, folder), cxrkit.load_dataset(config)
 
 
-def _row(name, trial, view, labels, logits):
+def _row(name, config, view, labels, logits):
     flagged = logits >= 0
     return {
-        "recipe": name, "size": trial.config.image_size, "epochs": trial.config.fine_tune_epochs, "seed": trial.config.seed, "view": view,
+        "recipe": name, "size": config.image_size, "epochs": config.fine_tune_epochs, "seed": config.seed, "view": view,
         "n": len(labels), "auc": round(roc_auc_score(labels, expit(logits.astype("float64"))), 6),
         "accuracy": round(float((flagged == labels).mean()), 6), "sensitivity": round(float(flagged[labels == 1].mean()), 6),
         "specificity": round(float((~flagged[labels == 0]).mean()), 6),

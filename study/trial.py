@@ -52,30 +52,33 @@ class Trial:
         return self.folder / f"{self.key}-{reading}-{split}-{view.replace(' ', '_')}.npy"
 
 
-def run(trial: Trial, dataset, splits=("val",)) -> tuple[dict, float]:
-    """Train if nobody has, read if nobody has; returns ({view: logits [m]} of each split, seconds of training or 0).
+def run(trial: Trial, dataset) -> tuple[dict, float]:
+    """Train if nobody has, read if nobody has; returns ({view: logits [m]} of the validation films, seconds of training or 0).
 
-    The test split is read plain only, and only where a look asks for it.
+    The logits of the plain test films are kept too, and not returned: `sealed_test` hands them out to a look.
     """
-    dataset = dataclasses.replace(dataset, images=_prepared(dataset.images, trial.recipe, trial.folder))
-    started, model = time.perf_counter(), None
-    keras.utils.clear_session()  # the networks of earlier trials
-    if not trial.weights.is_file():
-        model = _train(trial, dataset)
-        with atomic_path(trial.weights) as partial:
-            keras.Model(model.inputs, model.outputs).save_weights(partial)  # the same layers, never compiled: no optimiser state
-    seconds = time.perf_counter() - started if model is not None else 0.0
-    read = {}
-    for split in splits:
-        films = dataset.images[dataset.index(split)]
-        for view, change in PIXEL_VIEWS.items() if split == "val" else (("plain", PIXEL_VIEWS["plain"]),):
-            path = trial.logits(split, view)
-            if not path.is_file():
-                model = model or _load(trial)
-                with atomic_path(path) as partial, open(partial, "wb") as file:
-                    np.save(file, _read(model, np.stack([change(film) for film in films]), trial))
-            read[split, view] = np.load(path)
-    return read, seconds
+    started = time.perf_counter()
+    wanted = [("val", view) for view in PIXEL_VIEWS] + [("test", "plain")]
+    missing = [reading for reading in wanted if not trial.logits(*reading).is_file()]
+    seconds = 0.0
+    if missing:
+        keras.utils.clear_session()  # the networks of earlier trials
+        dataset = dataclasses.replace(dataset, images=_prepared(dataset.images, trial.recipe, trial.folder))
+        model = _load(trial) if trial.weights.is_file() else _train(trial, dataset)
+        if not trial.weights.is_file():
+            with atomic_path(trial.weights) as partial:
+                keras.Model(model.inputs, model.outputs).save_weights(partial)  # the same layers, never compiled: no optimiser state
+            seconds = time.perf_counter() - started
+        for split, view in missing:
+            films = np.stack([PIXEL_VIEWS[view](film) for film in dataset.images[dataset.index(split)]])
+            with atomic_path(trial.logits(split, view)) as partial, open(partial, "wb") as file:
+                np.save(file, _read(model, films, trial))
+    return {view: np.load(trial.logits("val", view)) for view in PIXEL_VIEWS}, seconds
+
+
+def sealed_test(trial: Trial) -> np.ndarray:
+    """The logits of the test films, float32 [m], that `run` has kept: opening them is a look."""
+    return np.load(trial.logits("test", "plain"))
 
 
 # --- training -------------------------------------------------------------------------------------------------------
@@ -147,6 +150,7 @@ def _train(trial, dataset):
     optimizer = kind(schedule, weight_decay=config.weight_decay, global_clipnorm=1.0, use_ema=recipe.ema > 0, ema_momentum=recipe.ema or 0.99)
     optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
     model.compile(optimizer=optimizer, loss=keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=recipe.label_smoothing))
+    training.build_loss_and_metrics(model)
     for epoch in range(config.fine_tune_epochs):
         train.set_epoch(epoch)
         loss = model.fit(train, epochs=1, verbose=0, shuffle=False).history["loss"][0]
@@ -180,7 +184,7 @@ def _features(model, trial, dataset):
     if not path.is_file():
         every = RecipeBatches(trial.recipe, dataset.images, np.arange(len(dataset)), trial.config)
         with atomic_path(path) as partial, open(partial, "wb") as file:
-            np.save(file, networks.feature_extractor(model).predict(every, verbose=0))
+            np.save(file, training.predict_batches(networks.feature_extractor(model), every))
     return np.load(path)
 
 
@@ -202,7 +206,7 @@ def _read(model, films, trial):
         larger.set_weights(model.get_weights())
         model = larger
     views = [films] + [_cropped(films, *corner) for corner in _CORNERS[: trial.recipe.read_views - 1]]
-    read = [model.predict(RecipeBatches(trial.recipe, view, np.arange(len(view)), config), verbose=0).ravel() for view in views]
+    read = [training.predict_batches(model, RecipeBatches(trial.recipe, view, np.arange(len(view)), config)).ravel() for view in views]
     return np.mean(read, axis=0)
 
 

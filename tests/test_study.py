@@ -41,11 +41,14 @@ def test_the_base_recipe_trains_as_the_kit_does(tmp_path):
     before = training.predict(model, films, ours.config, "val")
     training.fine_tune(model, films, ours.config)
     kit = training.predict(model, films, ours.config, "val")
-    np.testing.assert_allclose(1 / (1 + np.exp(-read["val", "plain"])), kit, atol=1e-4)
+    np.testing.assert_allclose(1 / (1 + np.exp(-read["plain"])), kit, atol=1e-4)
     assert seconds > 0 and np.abs(kit - before).max() > 1e-3  # it did learn something
+    ours.weights.unlink()
     again, seconds = trial.run(ours, films)
-    assert seconds == 0
-    np.testing.assert_array_equal(again["val", "plain"], read["val", "plain"])
+    assert seconds == 0 and not ours.weights.exists(), "all logits are there: nothing is trained or loaded"
+    np.testing.assert_array_equal(again["plain"], read["plain"])
+    test = training.predict(model, films, ours.config, "test")
+    np.testing.assert_allclose(1 / (1 + np.exp(-trial.sealed_test(ours))), test, atol=1e-4)
 
 
 @pytest.mark.slow

@@ -72,14 +72,16 @@ def test_features_once_and_textbook_loop_learn_the_same_head(tmp_path):
     np.testing.assert_allclose(quick["val_loss"], textbook["val_loss"], atol=2e-4)
 
 
+def few_layers(include_top, weights, input_shape):
+    """In the place of EfficientNetV2-B0 where its size teaches nothing."""
+    pixels = keras.Input(input_shape)
+    kernel = keras.initializers.RandomNormal(stddev=0.2, seed=5)
+    return keras.Model(pixels, keras.layers.Conv2D(16, 5, strides=3, activation="relu", kernel_initializer=kernel)(
+        keras.layers.Rescaling(1 / 128, -1)(pixels)), name="efficientnetv2-b0")
+
+
 def test_both_ways_see_every_film_once_and_in_the_same_order(tmp_path, monkeypatch):
     """More batches than wait ahead of the network: JAX and PyTorch would take one to build from, and the others would move up."""
-    def few_layers(include_top, weights, input_shape):
-        pixels = keras.Input(input_shape)
-        kernel = keras.initializers.RandomNormal(stddev=0.2, seed=5)
-        return keras.Model(pixels, keras.layers.Conv2D(16, 5, strides=3, activation="relu", kernel_initializer=kernel)(
-            keras.layers.Rescaling(1 / 128, -1)(pixels)), name="efficientnetv2-b0")
-
     monkeypatch.setattr(keras.applications, "EfficientNetV2B0", few_layers)
     dataset, config = small_dataset(120), small_config(tmp_path, batch_size=4, head_epochs=2)
     heads, losses = [], []
@@ -90,6 +92,26 @@ def test_both_ways_see_every_film_once_and_in_the_same_order(tmp_path, monkeypat
         heads.append(network.get_layer("head").get_weights()[0])
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
     np.testing.assert_allclose(heads[0], heads[1], atol=1e-4)
+
+
+def test_a_last_batch_that_is_filled_up_changes_nothing(tmp_path, monkeypatch):
+    """As on JAX, on every backend: the same steps, and a prediction for each film and no more."""
+    monkeypatch.setattr(keras.applications, "EfficientNetV2B0", few_layers)
+    dataset, config = small_dataset(60), small_config(tmp_path, dropout=0.0, fine_tune_epochs=2)
+    rows = dataset.index("train")
+    assert len(rows) % config.batch_size, "the last batch is a small one"
+    ends = []
+    for filled in (False, True):
+        monkeypatch.setattr(batches, "FILL", filled)
+        assert len(batches.FilmBatches(dataset.images, rows, config)[len(rows) // config.batch_size][0]) == (8 if filled else len(rows) % 8)
+        network = models.build_model(config)
+        features = {s: training.compute_features(network, dataset, config, s) for s in ("train", "val")}
+        assert [f.shape[1] for f in features.values()] == [len(rows), len(dataset.index("val"))]
+        training.train_head(network, dataset, config, features)
+        training.fine_tune(network, dataset, config)
+        ends.append((training.predict(network, dataset, config, "test"), *network.get_weights()))
+    for without, with_fill in zip(*ends):
+        np.testing.assert_allclose(with_fill, without, atol=1e-5)
 
 
 def test_frozen_phase_leaves_the_backbone_untouched(setting):
