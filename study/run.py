@@ -132,15 +132,16 @@ def _changed_normals(labels, table, logits):
 
 
 @app.command()
-def agreement(size: int = 96, epochs: int = 3, folder: Folder = HERE):
+def agreement(size: int = 96, epochs: int = 3, seed: Annotated[int, typer.Option(help="of the validation figures; the test split was read with seed 0")] = 0,
+              folder: Folder = HERE):
     """Print how each measure and plain validation rank the recipes that were fixed beforehand, beside the test split."""
     looks = _of(folder / "looks.csv", size, epochs).query("recipe in @FIXED_BEFOREHAND and seed == 0")
-    known = summary(_of(folder / "results.csv", size, epochs).query("seed == 0"))
-    changed = _of(folder / "results.csv", size, epochs).query("seed == 0 and view != 'plain'").groupby("recipe")["auc"].mean()
+    results = _of(folder / "results.csv", size, epochs).query("seed == @seed")
+    known, changed = summary(results), results.query("view != 'plain'").groupby("recipe")["auc"].mean()
     shown = known.loc[looks["recipe"], ["plain", "changed_normals"]].assign(all_changed=changed, test=looks.set_index("recipe")["auc"])
     ranks = ", ".join(f"{name.replace('_', ' ')} {_rank(shown, name):.2f}" for name in ("plain", "changed_normals", "all_changed"))
     _print(shown.sort_values("test"), f"AUC; rank correlation with the test split: {ranks}")
-    views = _of(folder / "results.csv", size, epochs).query("seed == 0").pivot(index="recipe", columns="view", values="auc")
+    views = results.pivot(index="recipe", columns="view", values="auc")
     print("View by view: " + ", ".join(f"{name} {_rank(shown.assign(view=views[name]), 'view'):.2f}" for name in views))
 
 

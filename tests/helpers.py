@@ -23,6 +23,16 @@ def small_dataset(n=60, size=32, seed=0):
     return Dataset("phantom", images, labels, table)
 
 
+def few_layers(include_top, weights, input_shape):
+    """A network in the place of EfficientNetV2-B0 where its size teaches nothing; for `keras.applications.EfficientNetV2B0`."""
+    import keras
+
+    pixels = keras.Input(input_shape)
+    kernel = keras.initializers.RandomNormal(stddev=0.2, seed=5)
+    maps = keras.layers.Conv2D(16, 5, strides=3, kernel_initializer=kernel)(keras.layers.Rescaling(1 / 128, -1)(pixels))
+    return keras.Model(pixels, keras.layers.Activation("relu")(keras.layers.BatchNormalization()(maps)), name="efficientnetv2-b0")
+
+
 def load_script(path: Path):
     """Return a script of the checkout, which lies in no package, as a module."""
     spec = importlib.util.spec_from_file_location(f"{path.parent.name}_{path.stem}", path)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from films import write_folder
-from helpers import small_dataset
+from helpers import few_layers, small_dataset
 
 STUDY = Path(__file__).resolve().parent.parent / "study"
 sys.path.insert(0, str(STUDY))
@@ -24,7 +24,7 @@ def _trial(recipe, folder, **config):
 
 
 @pytest.mark.slow
-def test_the_base_recipe_trains_as_the_kit_does(tmp_path):
+def test_the_base_recipe_trains_as_the_kit_does(tmp_path, monkeypatch):
     """What the study finds must hold for `cxrkit.fine_tune`: same films, order, steps and result. A second run trains nothing."""
     import trial
     from recipes import RECIPES
@@ -32,6 +32,7 @@ def test_the_base_recipe_trains_as_the_kit_does(tmp_path):
     import cxrkit
     from cxrkit import training
 
+    monkeypatch.setattr("keras.applications.EfficientNetV2B0", few_layers)
     films = small_dataset(80)
     ours = _trial(RECIPES["base"], tmp_path)
     read, seconds = trial.run(ours, films)

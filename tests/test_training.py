@@ -19,7 +19,7 @@ from cxrkit.errors import CxrkitError
 keras = pytest.importorskip("keras")
 from cxrkit import batches, model as models, stages, training  # noqa: E402
 from cxrkit.runs import open_run  # noqa: E402
-from helpers import small_dataset  # noqa: E402
+from helpers import few_layers, small_dataset  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -70,14 +70,6 @@ def test_features_once_and_textbook_loop_learn_the_same_head(tmp_path):
     assert max(np.abs(a - b).max() for a, b in zip(start_head, textbook_head)) > 1e-3  # it did learn
     np.testing.assert_allclose(quick["loss"], textbook["loss"], atol=2e-4)
     np.testing.assert_allclose(quick["val_loss"], textbook["val_loss"], atol=2e-4)
-
-
-def few_layers(include_top, weights, input_shape):
-    """In the place of EfficientNetV2-B0 where its size teaches nothing."""
-    pixels = keras.Input(input_shape)
-    kernel = keras.initializers.RandomNormal(stddev=0.2, seed=5)
-    return keras.Model(pixels, keras.layers.Conv2D(16, 5, strides=3, activation="relu", kernel_initializer=kernel)(
-        keras.layers.Rescaling(1 / 128, -1)(pixels)), name="efficientnetv2-b0")
 
 
 def test_both_ways_see_every_film_once_and_in_the_same_order(tmp_path, monkeypatch):

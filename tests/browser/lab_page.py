@@ -45,11 +45,12 @@ class LabPage:
         return self.page.locator(f".cx-{view} .cx-sentence").inner_text()
 
     def until(self, holds, what, seconds=15):
-        """Wait until a condition of the page holds."""
+        """Wait until a condition of the page holds, and then until the other parts have followed: they arrive one by one."""
         end = time.monotonic() + seconds
         while not holds():
             assert time.monotonic() < end, f"{what} did not come: {self.sentence()}"
             self.page.wait_for_timeout(30)
+        self.settle()
 
     def settle(self):
         """Wait until the kernel has taken everything that the page has sent, and the page everything that came back."""
