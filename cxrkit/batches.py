@@ -92,7 +92,7 @@ def _batch(order, number, size):
     return (np.resize(chosen, size) if FILL else chosen), len(chosen)  # resize repeats from the start
 
 
-def _counted(weights, count):
+def _without_filling(weights, count):
     """Return weights [b] that leave what fills a batch without weight, so that the mean over the batch is that of its first `count`."""
     return np.where(np.arange(len(weights)) < count, weights * (len(weights) / count), 0).astype("float32")
 
@@ -130,7 +130,7 @@ class FilmBatches(keras.utils.PyDataset):
         films = np.stack(list(self._threads.map(self._view, chosen)))[..., None]
         if self.labels is None:
             return (films,)
-        return films, self.labels[chosen, None].astype("float32"), _counted(self.weights[chosen], count)
+        return films, self.labels[chosen, None].astype("float32"), _without_filling(self.weights[chosen], count)
 
     def _view(self, position):
         film = np.asarray(self.images[self.rows[position]])
@@ -161,4 +161,4 @@ class FeatureBatches(keras.utils.PyDataset):
     def __getitem__(self, number):
         chosen, count = _batch(self.order, number, self.config.batch_size)
         view = (self.epoch + chosen) % len(self.features)
-        return self.features[view, chosen], self.labels[chosen, None].astype("float32"), _counted(self.weights[chosen], count)
+        return self.features[view, chosen], self.labels[chosen, None].astype("float32"), _without_filling(self.weights[chosen], count)

@@ -108,7 +108,7 @@ PROFILES = {
         views=2, head_epochs=30, fine_tune_epochs=10, patience=10, crop_area=0.15, test_views=5,
     ),
 }
-# Minutes of each notebook on 2 CPU cores, measured; `paper` is meant for a GPU and was not timed on one.
+# Minutes of each notebook on 2 CPU cores, measured; `paper` is meant for a GPU, and its notebooks were not timed on one.
 MINUTES = {
     "demo": {"00": 0.2, "01": 0.2, "02": 1.5, "03": 3.0, "04": 0.2},
     "laptop": {"00": 0.3, "01": 0.3, "02": 3.5, "03": 15.0, "04": 0.2},

@@ -19,7 +19,7 @@ from recipes import FIXED_BEFOREHAND, RECIPES
 from rich.console import Console
 from rich.table import Table
 from scipy.special import expit, logit
-from scipy.stats import spearmanr
+from scipy.stats import spearmanr, ttest_1samp
 from sklearn.metrics import roc_auc_score
 from trial import Trial, run, sealed_test
 from views import PIXEL_VIEWS, scores_by_view
@@ -164,7 +164,7 @@ def _print(shown, title):
 
 def summary(results: pd.DataFrame) -> pd.DataFrame:
     """One row a recipe, sorted by its difference to the base: `changed_normals` is the mean AUC over the views that change normal films alone, a seed at a time;
-    `difference` is to the base on the same seeds, so that what a seed brings to both cancels."""
+    `difference` is to the base on the same seeds, so that what a seed brings to both cancels; `p` is that of a paired t-test over the seeds."""
     shifted = results[results["view"].str.endswith(" normals")].groupby(["recipe", "seed"])["auc"].mean()
     plain = results[results["view"] == "plain"].set_index(["recipe", "seed"])["auc"]
     rows = {}
@@ -173,18 +173,20 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
         rows[name] = {
             "seeds": len(shifted[name]), "changed_normals": shifted[name].mean(), "spread": shifted[name].std(ddof=1),
             "difference": difference.mean(), "its_spread": difference.std(ddof=1),
+            "p": ttest_1samp(difference, 0).pvalue if len(difference) > 1 and difference.any() else np.nan,
             "plain": plain[name].mean(), "plain_spread": plain[name].std(ddof=1),
         }
     return pd.DataFrame(rows).T.astype({"seeds": int}).sort_values("difference", ascending=False).rename_axis("recipe")
 
 
 def markdown(summarised: pd.DataFrame) -> list[str]:
-    """The lines of a table in Markdown: means ± spread between seeds."""
-    lines = ["| recipe | what it asks | seeds | changed normals | difference | plain validation |", "| --- | --- | --- | --- | --- | --- |"]
+    """The lines of a table in Markdown: means ± standard deviation between seeds."""
+    lines = ["| recipe | what it asks | seeds | changed normals | difference | p | plain validation |", "| --- | --- | --- | --- | --- | --- | --- |"]
     for name, row in summarised.iterrows():
         figures = [f"{row[value]:{form}}" + ("" if np.isnan(row[spread]) else f" ± {row[spread]:.4f}")
                    for value, spread, form in (("changed_normals", "spread", ".4f"), ("difference", "its_spread", "+.4f"), ("plain", "plain_spread", ".4f"))]
         figures[1] = "" if name == "base" else figures[1]
+        figures.insert(2, "" if np.isnan(row["p"]) else f"{row['p']:.3f}")
         lines.append(f"| {name} | {RECIPES[name].question} | {int(row['seeds'])} | {' | '.join(figures)} |")
     return lines
 

@@ -119,6 +119,27 @@ def test_the_command_resumes_and_logs_a_look(tmp_path, monkeypatch):
     assert list(looks["why"]) == ["to see a look logged"] and looks["n"][0] == 8
 
 
+@pytest.mark.slow
+def test_a_whole_profile_leaves_a_finished_run_and_its_rows(tmp_path, monkeypatch):
+    """What study/record.py needs of a run, without notebooks: three stages, the threshold locked, the test split predicted and not scored."""
+    import run
+    from typer.testing import CliRunner
+
+    from cxrkit.runs import reopen_run
+
+    monkeypatch.setattr("keras.applications.EfficientNetV2B0", few_layers)
+    words = ("whole", "--data", write_folder(tmp_path / "films"), "--weights", "none", "--size", "32", "--epochs", "1", "--seed", "1",
+             "--out", tmp_path / "run", "--folder", tmp_path)
+    done = CliRunner().invoke(run.app, list(map(str, words)), catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    finished = reopen_run(tmp_path / "run")
+    assert all(finished.has(stage) for stage in ("baseline", "frozen", "fine_tuned")) and finished.read_lock()["rule"] == "sensitivity"
+    rows = pd.read_csv(tmp_path / "results.csv")
+    assert set(rows["recipe"]) == {"profile laptop"} and set(rows["seed"]) == {1} and {"plain", "close normals"} <= set(rows["view"])
+    assert "test" not in set(rows["view"]) and not (tmp_path / "looks.csv").exists()
+    assert not (tmp_path / "run" / "metrics.json").exists(), "nothing was scored on the test split"
+
+
 def test_an_unknown_recipe_is_named(tmp_path):
     done = subprocess.run([sys.executable, STUDY / "run.py", "screen", "bace"], capture_output=True, text=True)
     assert done.returncode == 1 and "No recipe 'bace'" in done.stderr
