@@ -111,27 +111,6 @@ def table(size: int = 96, epochs: int = 3, folder: Folder = HERE):
 
 
 @app.command()
-def together(names: Names = None, data: Data = "", weights: Weights = "imagenet", size: int = 96, epochs: int = 3, seeds: Seeds = 3):
-    """Print what the seeds of a recipe reach together, their logits averaged, beside the mean of each alone; trains what is missing."""
-    for name in _known(names):
-        read = []
-        for seed in range(seeds):
-            read.append(_read(name, data, weights, size, epochs, seed)[0])
-        _, dataset = _trial(name, data, weights, size, epochs, 0)
-        rows = dataset.index("val")
-        labels, table = dataset.labels[rows], dataset.table.iloc[rows].reset_index(drop=True)
-        alone = np.mean([_changed_normals(labels, table, logits) for logits in read])
-        averaged = {view: np.mean([logits[view] for logits in read], axis=0) for view in read[0]}
-        print(f"{name}: changed normals {_changed_normals(labels, table, averaged):.4f} for {seeds} seeds together, {alone:.4f} alone")
-
-
-def _changed_normals(labels, table, logits):
-    """The measure: mean AUC over the views that change normal films alone."""
-    views = scores_by_view(labels, table, logits)
-    return np.mean([roc_auc_score(*scored) for view, scored in views.items() if view.endswith(" normals")])
-
-
-@app.command()
 def agreement(size: int = 96, epochs: int = 3, seed: Annotated[int, typer.Option(help="of the validation figures; the test split was read with seed 0")] = 0,
               folder: Folder = HERE):
     """Print how each measure and plain validation rank the recipes that were fixed beforehand, beside the test split."""
