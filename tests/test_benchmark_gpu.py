@@ -78,7 +78,11 @@ def test_bare_loops_of_the_other_backends(backend):
     assert done.returncode == 0, done.stdout[-3000:]
 
 
-def test_films_that_are_not_there_end_in_one_line(tmp_path):
-    command = [sys.executable, str(BENCHMARKS / "gpu.py"), "--data", str(tmp_path / "missing")]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 2 and "No films at" in done.stderr and "Traceback" not in done.stderr
+@pytest.mark.parametrize(("words", "said"), [
+    (["--data", "missing"], "No films at missing"),
+    (["--only", "papre"], "No job 'papre'; there are throughput, paper."),
+    (["--only", "paper"], "needs films: --data PATH"),
+])
+def test_what_cannot_be_run_ends_in_one_line(tmp_path, words, said):
+    done = subprocess.run([sys.executable, str(BENCHMARKS / "gpu.py"), *words], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
