@@ -85,6 +85,8 @@ def whole(out: Annotated[str, typer.Option(help="the run folder that it leaves")
 
     It leaves a run folder as `cxrkit run` does: the threshold locked on validation, the predictions of the test split sealed.
     """
+    if _stands(folder / "results.csv", "profile laptop", size, epochs, seed):
+        raise SystemExit(f"{folder / 'results.csv'} holds the laptop profile at {size} pixels, {epochs} epochs, seed {seed} already.")
     config = cxrkit.configure("laptop", data=data, weights=weights, image_size=size, fine_tune_epochs=epochs, patience=epochs, seed=seed, out=out)
     dataset = cxrkit.load_dataset(config)
     finished = cxrkit.open_run(config, dataset)
@@ -148,7 +150,7 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
     plain = results[results["view"] == "plain"].set_index(["recipe", "seed"])["auc"]
     rows = {}
     for name in results["recipe"].unique():
-        difference = (shifted[name] - shifted["base"]).dropna()
+        difference = (shifted[name] - shifted.get("base", np.nan)).dropna()  # whole profiles have no base beside them
         rows[name] = {
             "seeds": len(shifted[name]), "changed_normals": shifted[name].mean(), "spread": shifted[name].std(ddof=1),
             "difference": difference.mean(), "its_spread": difference.std(ddof=1),
@@ -164,9 +166,10 @@ def markdown(summarised: pd.DataFrame) -> list[str]:
     for name, row in summarised.iterrows():
         figures = [f"{row[value]:{form}}" + ("" if np.isnan(row[spread]) else f" ± {row[spread]:.4f}")
                    for value, spread, form in (("changed_normals", "spread", ".4f"), ("difference", "its_spread", "+.4f"), ("plain", "plain_spread", ".4f"))]
-        figures[1] = "" if name == "base" else figures[1]
+        figures[1] = "" if name == "base" or np.isnan(row["difference"]) else figures[1]
         figures.insert(2, "" if np.isnan(row["p"]) else f"{row['p']:.3f}")
-        lines.append(f"| {name} | {RECIPES[name].question} | {int(row['seeds'])} | {' | '.join(figures)} |")
+        question = RECIPES[name].question if name in RECIPES else "The whole profile."
+        lines.append(f"| {name} | {question} | {int(row['seeds'])} | {' | '.join(figures)} |")
     return lines
 
 

@@ -64,8 +64,9 @@ def run(trial: Trial, dataset) -> tuple[dict, float]:
     if missing:
         keras.utils.clear_session()  # the networks of earlier trials
         dataset = dataclasses.replace(dataset, images=_prepared(dataset.images, trial.recipe, trial.folder))
-        model = _load(trial) if trial.weights.is_file() else _train(trial, dataset)
-        if not trial.weights.is_file():
+        trained = trial.weights.is_file()
+        model = _load(trial) if trained else _train(trial, dataset)
+        if not trained:
             with atomic_path(trial.weights) as partial:
                 keras.Model(model.inputs, model.outputs).save_weights(partial)  # the same layers, never compiled: no optimiser state
             seconds = time.perf_counter() - started

@@ -136,6 +136,10 @@ def test_a_whole_profile_leaves_a_finished_run_and_its_rows(tmp_path, monkeypatc
     assert set(rows["recipe"]) == {"profile laptop"} and set(rows["seed"]) == {1} and {"plain", "close normals"} <= set(rows["view"])
     assert "test" not in set(rows["view"]) and not (tmp_path / "looks.csv").exists()
     assert not (tmp_path / "run" / "metrics.json").exists(), "nothing was scored on the test split"
+    again = CliRunner().invoke(run.app, list(map(str, words)))
+    assert again.exit_code == 1 and len(pd.read_csv(tmp_path / "results.csv")) == len(rows), "not trained again, no row twice"
+    shown = CliRunner().invoke(run.app, ["table", "--size", "32", "--epochs", "1", "--folder", str(tmp_path)], catch_exceptions=False)
+    assert "| profile laptop | The whole profile. | 1 |" in shown.output
 
 
 def test_an_unknown_recipe_is_named(tmp_path):
