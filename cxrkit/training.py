@@ -15,7 +15,7 @@ from scipy.special import expit
 from sklearn.metrics import log_loss, roc_auc_score
 
 from .backend import keras
-from .batches import FeatureBatches, FilmBatches, prediction_crops
+from .batches import FeatureBatches, FilmBatches, for_prediction, prediction_crops
 from .config import Config
 from .data.dataset import Dataset
 from .errors import CxrkitError
@@ -34,7 +34,7 @@ def compute_features(model: keras.Model, dataset: Dataset, config: Config, split
     Introduced in notebook 02. Source of the idea: the cached bottleneck features of Kermany et al. 2018.
     """
     extractor = feature_extractor(model)
-    rows = dataset.index(split)
+    rows, config = dataset.index(split), for_prediction(config)
     progress = Progress(f"features of {split}", views * len(rows))
     features = []
     for view in range(views):
@@ -67,7 +67,7 @@ def train_head(
     optimizer = keras.optimizers.Adam(config.head_learning_rate)
     if features is None:
         part, batches = model, FilmBatches(dataset.images, dataset.index("train"), config, labels["train"])
-        plain_val = FilmBatches(dataset.images, dataset.index("val"), config)
+        plain_val = FilmBatches(dataset.images, dataset.index("val"), for_prediction(config))
         predict_val = lambda: predict_batches(model, plain_val)  # noqa: E731
     else:
         part, batches = head, FeatureBatches(features["train"], labels["train"], config)
@@ -89,7 +89,7 @@ def fine_tune(model: keras.Model, dataset: Dataset, config: Config, run: Run | N
     unfreeze(model, config.unfreeze)
     labels = {split: dataset.labels[dataset.index(split)] for split in ("train", "val")}
     batches = FilmBatches(dataset.images, dataset.index("train"), config, labels["train"], augment=True)
-    val = FilmBatches(dataset.images, dataset.index("val"), config)
+    val = FilmBatches(dataset.images, dataset.index("val"), for_prediction(config))
     steps = len(batches)
     schedule = learning_rate_schedule(config, steps)
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay, global_clipnorm=1.0)
@@ -118,7 +118,7 @@ def predict(model: keras.Model, dataset: Dataset, config: Config, split: str) ->
     With `config.test_views` above 1 the logits of that many `batches.prediction_crops` are averaged. Introduced in notebook 03.
     """
     rows = dataset.index(split)
-    logits = [predict_batches(model, FilmBatches(dataset.images, rows, config, crop=crop)) for crop in prediction_crops(config)]
+    logits = [predict_batches(model, FilmBatches(dataset.images, rows, for_prediction(config), crop=crop)) for crop in prediction_crops(config)]
     return _probabilities(np.mean(logits, axis=0))
 
 

@@ -11,10 +11,23 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ROOT = Path(__file__).resolve().parent.parent
 
 
+FOLDERS = {"CXRKIT_CACHE": "cache", "CXRKIT_DATA": "data", "CXRKIT_RUNS": "runs"}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def session_folders(tmp_path_factory):
+    """For fixtures of a module or of the session, which are made before a test's own folders; `make test` has set its own."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for name, folder in FOLDERS.items():
+            if name not in os.environ:
+                monkeypatch.setenv(name, str(tmp_path_factory.getbasetemp() / folder))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path, monkeypatch):
     """Caches, data and runs of a test live in its temporary folder; the profile is the demo's."""
-    for name, folder in (("CXRKIT_CACHE", "cache"), ("CXRKIT_DATA", "data"), ("CXRKIT_RUNS", "runs")):
+    for name, folder in FOLDERS.items():
         monkeypatch.setenv(name, str(tmp_path / folder))
     monkeypatch.setenv("CXRKIT_PROFILE", "demo")
 

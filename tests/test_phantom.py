@@ -10,7 +10,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cxrkit.config import configure
-from cxrkit.data.phantom import load_phantom, make_phantom
+from cxrkit.data import phantom
+from cxrkit.data.phantom import load_phantom, make_phantom, render
 from cxrkit.data.splits import naive_key, patient_key
 from cxrkit.errors import CxrkitError
 
@@ -42,9 +43,52 @@ def test_a_film_looks_the_same_at_another_size(films):
     assert np.mean([np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(large, small)]) > 0.98
 
 
-def test_config_seed_changes_no_film():
-    made = [load_phantom(configure("demo", phantom_images=60, stored_size=64, seed=seed)) for seed in (0, 5)]
+def test_config_seed_changes_no_film(tmp_path, monkeypatch):
+    made = []
+    for seed in (0, 5):
+        monkeypatch.setenv("CXRKIT_CACHE", str(tmp_path / f"cache of {seed}"))  # drawn twice
+        made.append(load_phantom(configure("demo", phantom_images=60, stored_size=64, seed=seed)))
     assert made[0].fingerprint == made[1].fingerprint
+
+
+def _draws(monkeypatch):
+    """How often films are drawn from here on, as a list that grows."""
+    drawn = []
+    monkeypatch.setattr(phantom, "render", lambda *args, **kwargs: drawn.append(args[2]) or render(*args, **kwargs))
+    return drawn
+
+
+def test_films_are_drawn_once_and_kept(tmp_path, monkeypatch):
+    drawn, config = _draws(monkeypatch), configure("demo", phantom_images=60, stored_size=32, image_size=32)
+    first, again = load_phantom(config), load_phantom(config)
+    assert drawn == [32]
+    assert (first.images == again.images).all() and (first.masks == again.masks).all() and first.table.equals(again.table)
+    load_phantom(config.replace(stored_size=48))
+    load_phantom(config.replace(phantom_images=61))
+    assert drawn == [32, 48, 32], "another size or number is another film"
+    assert not [path for path in tmp_path.rglob("*") if "partial" in path.name]
+
+
+@pytest.mark.parametrize("damage", ["cut short", "a flipped byte", "empty", "no archive"])
+def test_damaged_films_are_drawn_anew(tmp_path, monkeypatch, damage):
+    config = configure("demo", phantom_images=60, stored_size=32, image_size=32)
+    whole = load_phantom(config)
+    [file] = (tmp_path / "cache" / "phantom").glob("*.npz")
+    good = file.read_bytes()
+    middle = len(good) // 2
+    file.write_bytes({"cut short": good[:middle], "empty": b"", "no archive": b"films" * 99,
+                      "a flipped byte": good[:middle] + bytes([good[middle] ^ 255]) + good[middle + 1:]}[damage])
+    drawn = _draws(monkeypatch)
+    assert (load_phantom(config).images == whole.images).all() and drawn == [32]
+    assert file.read_bytes()[:4] == good[:4], "kept again"
+    load_phantom(config)
+    assert drawn == [32]
+
+
+def test_a_cache_that_cannot_be_written_stops_nobody(tmp_path, monkeypatch):
+    (tmp_path / "a file").write_text("")
+    monkeypatch.setenv("CXRKIT_CACHE", str(tmp_path / "a file" / "below"))
+    assert len(load_phantom(configure("demo", phantom_images=60, stored_size=32, image_size=32))) == 60
 
 
 def test_films_use_the_grey_scale(films):

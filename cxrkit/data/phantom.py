@@ -5,16 +5,22 @@ Nothing here was learnt from a patient. A few dozen parameters of anatomy and te
 """
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import hashlib
 import io
 import os
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from .. import locate
 from ..errors import CxrkitError
+from ..files import atomic_path
+from . import phantom_render
 from .dataset import TABLE_COLUMNS, Dataset
 from .phantom_render import BLOCK, THICKNESS, render_block
 
@@ -206,6 +212,7 @@ def load_phantom(config) -> Dataset:
     each subtype, so the number alone is not a patient. `split` is the official train or test; no patient is in both.
     A few exact and near duplicates are planted inside the splits, one exact pair under two names of patients.
     `width` and `height` are the drawn size, `bytes` that of the film as a JPEG of quality 90, `sha256` of the pixels.
+    Films and masks are drawn once, in seconds, and kept in the cache folder for the next call.
 
     Introduced in notebook 01.
     """
@@ -222,20 +229,42 @@ def load_phantom(config) -> Dataset:
     p["focus"][..., 5] *= fading[:, None]
     subtype = of_patient[patient]
     p |= sample_films(rng, len(roster)) | sample_markers(rng, subtype)
-    made = render(p, subtype, config.stored_size, FILM_SEED)
-    _plant_duplicates(made, roster)
+
+    def draw():
+        made = render(p, subtype, config.stored_size, FILM_SEED)
+        _plant_duplicates(made, roster)
+        return made.images, made.masks
+
+    images, masks = _kept(config.phantom_images, config.stored_size, draw)
+    labels = (subtype > 0).astype(np.int64)
     table = pd.DataFrame({
         "path": [row["path"] for row in roster],
         "split": [row["split"] for row in roster],
-        "label": made.labels,
+        "label": labels,
         "subtype": [SUBTYPES[s] for s in subtype],
         "patient": [patient_key(row["path"].rsplit("/", 1)[-1])[0] for row in roster],
         "width": config.stored_size,
         "height": config.stored_size,
-        "bytes": [_jpeg_bytes(image) for image in made.images],
-        "sha256": [hashlib.sha256(image.tobytes()).hexdigest() for image in made.images],
+        "bytes": [_jpeg_bytes(image) for image in images],
+        "sha256": [hashlib.sha256(image.tobytes()).hexdigest() for image in images],
     })[list(TABLE_COLUMNS)]
-    return Dataset("phantom", made.images, made.labels, table, masks=made.masks)
+    return Dataset("phantom", images, labels, table, masks=masks)
+
+
+def _kept(n, size, draw):
+    """Return what `draw()` returns, (images, masks), from the cache folder where the same program has left it there."""
+    program = b"".join(Path(file).read_bytes() for file in (__file__, phantom_render.__file__))
+    key = hashlib.sha256(program + f"{n} films, {size} px, NumPy {np.__version__}".encode()).hexdigest()[:24]
+    path = locate.cache_folder() / "phantom" / f"{key}.npz"
+    with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # not there yet, or damaged: drawn anew
+        with np.load(path, allow_pickle=False) as kept:
+            return kept["images"], kept["masks"]
+    images, masks = draw()
+    with contextlib.suppress(OSError, CxrkitError):  # a convenience: where the cache cannot be written, films are drawn at each call
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as partial:
+            np.savez(partial, images=images, masks=masks)
+    return images, masks
 
 
 def _roster(rng, n):

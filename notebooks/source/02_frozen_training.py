@@ -139,6 +139,7 @@ print(f"{len(small.index('train'))} training and {len(small.index('val'))} valid
 
 # %%
 textbook_model, once_model = cxrkit.build_model(trial), model  # the same weights in both: `model` has learned nothing yet
+untrained = head.get_weights()
 
 start = time.perf_counter()
 textbook = cxrkit.train_head(textbook_model, small, trial)
@@ -177,7 +178,7 @@ if run.is_current("frozen"):
     stages.load_head(model, run)
     print(f"The frozen phase was run here before ({run.manifest['stages']['frozen']['seconds']:.0f} s then); its head and history are used.")
 else:
-    model = cxrkit.build_model(config)
+    head.set_weights(untrained)  # the head forgets the trial above; the backbone never moved
     with run.stage("frozen"):
         features = {"train": cxrkit.compute_features(model, dataset, config, "train", config.views)}
         for split in ("val", "test"):
