@@ -14,7 +14,8 @@ from .config import Config
 from .model import check_pixel_range
 
 _BILINEAR = Image.Resampling.BILINEAR
-# JAX compiles a network anew for each shape of batch, a minute for fine-tuning on a GPU: there the last batch is filled up.
+# A network is compiled anew for each shape of batch, in seconds by TensorFlow, in a minute for fine-tuning by JAX on a GPU. So the last
+# batch is filled up in prediction; in training on JAX alone, since TensorFlow's `fit` takes any shape.
 FILL = keras.backend.backend() == "jax"
 
 _WHOLE = (0.0, 0.0, 1.0, 1.0)  # left, top, right, bottom as shares of the sides
@@ -91,10 +92,10 @@ def order(n: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch, 1]).permutation(n)
 
 
-def _batch(order, number, size):
+def _batch(order, number, size, fill):
     """Return the positions of a batch, int64 [b], and how many of them count; those that fill up a last batch do not."""
     chosen = order[number * size : (number + 1) * size]
-    return (np.resize(chosen, size) if FILL else chosen), len(chosen)  # resize repeats from the start
+    return (np.resize(chosen, size) if fill else chosen), len(chosen)  # resize repeats from the start
 
 
 def _without_filling(weights, count):
@@ -105,8 +106,9 @@ def _without_filling(weights, count):
 class FilmBatches(keras.utils.PyDataset):
     """Batches (films [b, s, s, 1], labels [b, 1], weights [b]) of an epoch; without labels, films alone in table order.
 
-    On JAX every batch is a whole one: the last is filled up with films that it holds already, at weight 0. Predictions of them
-    are to be cut off (`training` does it); an epoch's mean loss and accuracy count that batch as a whole one.
+    Without labels every batch is a whole one: the last is filled up with films that it holds already, and the predictions of those
+    are to be cut off (`training` does it). On JAX that holds with labels too, at weight 0; there an epoch's mean loss and accuracy
+    count that batch as a whole one.
 
     Parameters
     ----------
@@ -131,7 +133,7 @@ class FilmBatches(keras.utils.PyDataset):
         return -(-len(self.rows) // self.config.batch_size)
 
     def __getitem__(self, number):
-        chosen, count = _batch(self.order, number, self.config.batch_size)
+        chosen, count = _batch(self.order, number, self.config.batch_size, fill=FILL or self.labels is None)
         films = np.stack(list(self._threads.map(self._view, chosen)))[..., None]
         if self.labels is None:
             return (films,)
@@ -164,6 +166,6 @@ class FeatureBatches(keras.utils.PyDataset):
         return -(-len(self.labels) // self.config.batch_size)
 
     def __getitem__(self, number):
-        chosen, count = _batch(self.order, number, self.config.batch_size)
+        chosen, count = _batch(self.order, number, self.config.batch_size, FILL)
         view = (self.epoch + chosen) % len(self.features)
         return self.features[view, chosen], self.labels[chosen, None].astype("float32"), _without_filling(self.weights[chosen], count)

@@ -96,7 +96,7 @@ class Config:
 
 PROFILES = {
     "demo": dict(
-        head_epochs=25, head_learning_rate=1e-2, fine_tune_epochs=5, fine_tune_learning_rate=1.2e-4,
+        head_epochs=25, head_learning_rate=1e-2, fine_tune_epochs=4, fine_tune_learning_rate=1.2e-4,
         crop_area=0.9, rotation=5.0, brightness=0.1, contrast=0.2, test_views=5,
     ),
     "laptop": dict(
@@ -110,7 +110,7 @@ PROFILES = {
 }
 # Minutes of each notebook on 2 CPU cores, measured; `paper` is meant for a GPU, and its notebooks were not timed on one.
 MINUTES = {
-    "demo": {"00": 0.2, "01": 0.2, "02": 1.5, "03": 3.0, "04": 0.2},
+    "demo": {"00": 0.2, "01": 0.1, "02": 1.1, "03": 2.8, "04": 0.2},
     "laptop": {"00": 0.3, "01": 0.3, "02": 3.5, "03": 15.0, "04": 0.2},
     "paper": {},
 }

@@ -95,7 +95,9 @@ def test_a_last_batch_that_is_filled_up_changes_nothing(tmp_path, monkeypatch):
     ends = []
     for filled in (False, True):
         monkeypatch.setattr(batches, "FILL", filled)
-        assert len(batches.FilmBatches(dataset.images, rows, config)[len(rows) // config.batch_size][0]) == (11 if filled else len(rows) % 11)
+        for labels, whole in ((dataset.labels[rows], filled), (None, True)):
+            last = batches.FilmBatches(dataset.images, rows, config, labels)[len(rows) // config.batch_size][0]
+            assert len(last) == (11 if whole else len(rows) % 11)
         network = models.build_model(config)
         features = {s: training.compute_features(network, dataset, config, s) for s in ("train", "val")}
         assert [f.shape[1] for f in features.values()] == [len(rows), len(dataset.index("val"))]
