@@ -23,7 +23,7 @@ WEIGHT_FILES = {  # keras.applications' own file names
 
 
 def cache_folder() -> Path:
-    """Return the folder for decoded images: $CXRKIT_CACHE, else the system's cache folder."""
+    """Return the folder for decoded and drawn films: $CXRKIT_CACHE, else the system's cache folder."""
     return Path(os.environ.get("CXRKIT_CACHE") or platformdirs.user_cache_dir("cxrkit", appauthor=False)).expanduser()
 
 
