@@ -336,9 +336,9 @@ def reachable_python() -> list[str] | None:
     return prefix if shutil.which("unshare") and subprocess.run([*prefix, sys.executable, "-c", ""], capture_output=True).returncode == 0 else None
 
 
-def grade_in_a_shell(prefix, folder, out, method):
+def grade_in_a_shell(prefix, folder, out, method, python=sys.executable):
     """Run `cxrkit grade` in a process of its own; return what it said on stderr, its rows and the page."""
-    command = [*prefix, sys.executable, "-m", "cxrkit", "grade", folder, "--exercise", "04", "--out", out, "--isolation", method,
+    command = [*prefix, python, "-m", "cxrkit", "grade", folder, "--exercise", "04", "--out", out, "--isolation", method,
                "--memory", "1000", "--cell-timeout", "12", "--timeout", "90"]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -392,6 +392,29 @@ def test_an_ordinary_user_grades_as_well(tmp_path, method):
     finally:
         if out != tmp_path:
             shutil.rmtree(out)
+
+
+@pytest.mark.parametrize("method", ["bwrap", "unshare"])
+@pytest.mark.parametrize("place", ["/tmp", "/mnt"])
+def test_the_checkout_and_its_python_may_lie_where_the_grader_builds_its_own_folders(tmp_path, method, place):
+    need_namespaces(method)
+    installed = [path for path in Path(sys.prefix).glob("lib/python*/site-packages/*.pth") if path.read_text().strip() == str(ROOT)]
+    if os.geteuid() != 0 or not installed or not Path(sys.prefix).is_relative_to(ROOT) or not os.access(place, os.W_OK):
+        pytest.skip("only root can mount this checkout at another place, and only one that holds its Python")
+    checkout = Path(tempfile.mkdtemp(prefix="cxrkit-test-", dir=place))
+    (tmp_path / "points.pth").write_text(str(checkout))
+    moved = [str(checkout / path.relative_to(ROOT)) for path in (installed[0], Path(sys.executable))]
+    script = 'mount --bind "$1" "$2" && mount --bind "$3" "$4" && cd "$2" && shift 4 && exec "$@"'
+    prefix = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", ROOT, checkout, tmp_path / "points.pth", moved[0]]
+    try:
+        folder = tmp_path / "class"
+        hand_in(folder, "right", solved())
+        hand_in(folder, "spy", classroom.hostile(solved(), checkout / "solutions")["h06 spy"])
+        said, rows, _ = grade_in_a_shell(prefix, folder, tmp_path / "out", method, python=moved[1])
+        assert sum(int(row["points"]) for (student, _), row in rows.items() if student == "right") == 13 and "Warning" not in said
+        assert "a list of 0" in rows["spy", "04.1"]["reason"], "it has seen something"
+    finally:
+        checkout.rmdir()
 
 
 def test_a_wanted_isolation_that_is_not_there_is_refused(tmp_path, said, monkeypatch):

@@ -103,7 +103,8 @@ def layers(hidden, room: int) -> list[tuple]:
 
     Kinds: bind (read-only), link, cover (an empty folder), room (a writable tmpfs of `extra` bytes), device, proc.
     """
-    stack = [("bind", tree, None) for tree in ("/usr", "/nix/store") if Path(tree).is_dir()]
+    stack = [("room", "/tmp", room)]  # first: the kit or Python may lie under it
+    stack += [("bind", tree, None) for tree in ("/usr", "/nix/store") if Path(tree).is_dir()]
     for name in ("bin", "sbin", "lib", "lib32", "lib64"):
         path = Path("/", name)
         if path.is_symlink():
@@ -119,7 +120,7 @@ def layers(hidden, room: int) -> list[tuple]:
     stack += [("bind", path, None) for path in own if any(Path(path).is_relative_to(cover) for cover in covers)]
     stack += [("bind", str(KIT), None), ("cover", str(KIT / "checks"), None), ("cover", str(KIT / "grading"), None)]
     stack += [("bind", str(KIT / "checks" / name), None) for name in CHECKS if (KIT / "checks" / name).exists()]
-    stack += [("bind", str(INSIDE / "agent.py"), None), ("proc", "/proc", None), ("room", "/tmp", room)]
+    stack += [("bind", str(INSIDE / "agent.py"), None), ("proc", "/proc", None)]
     stack += [("device", f"/dev/{name}", None) for name in ("null", "zero", "full", "random", "urandom")]
     return [*stack, ("link", "/dev/fd", "/proc/self/fd"), ("room", "/dev/shm", room)]
 

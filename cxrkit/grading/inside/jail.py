@@ -12,7 +12,7 @@ import sys
 MS_NOSUID, MS_NODEV, MS_BIND, MS_REC = 2, 4, 4096, 16384
 MNT_DETACH = 2
 MOUNT_SETATTR, AT_FDCWD, AT_RECURSIVE, ATTR_RDONLY, ATTR_NOSUID = 442, -100, 0x8000, 1, 2  # Linux 5.12, the same number on all processors
-STAGE = "/tmp"
+STAGES = ("/mnt", "/media", "/srv", "/var/tmp", "/tmp")  # a folder that every Linux has, to build the new root on
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -42,12 +42,21 @@ def place(target, like=None):
         os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
 
 
+def free_stage(sources):
+    """Return a folder under which none of the sources lies: what is mounted on it hides what it holds."""
+    for stage in STAGES:
+        if os.path.isdir(stage) and not any(source.startswith(stage + "/") for source in sources):
+            return stage
+    sys.exit(f"jail: {', '.join(STAGES)} are missing or in use")
+
+
 def build(layers):
     """Lay the layers over each other under a new root, then make it the root."""
-    mount("tmpfs", STAGE, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=16m")
-    os.chdir(STAGE)  # after this, the stage is `.`
+    stage = free_stage([form(path) for kind, path, _ in layers if kind == "bind" for form in (str, os.path.realpath)])
+    mount("tmpfs", stage, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=16m")
+    os.chdir(stage)  # after this, the stage is `.`
     for kind, path, extra in layers:
-        target = STAGE + path
+        target = stage + path
         if kind == "bind":
             place(target, path)
             mount(path, target, None, MS_BIND | MS_REC)
@@ -66,7 +75,7 @@ def build(layers):
         elif kind == "device":
             place(target, path)
             mount(path, target, None, MS_BIND)
-    place(STAGE + "/old")
+    place(stage + "/old")
     check(libc.pivot_root(b".", b"old"), "pivot_root")
     os.chdir("/")
     check(libc.umount2(b"/old", MNT_DETACH), "umount old root")
