@@ -194,6 +194,10 @@ def grade(
         print(f"Warning: {result.isolation.warning}", file=sys.stderr)
     print(f"{distribution(result.results)['reading']} {result.ran} run, {result.kept} stood from before.")
     print(f"Isolation: {result.isolation.sentence}.\nTable: {table}\nReport: {page}")
+    if result.failed:
+        print(f"The grader itself failed on {len(result.failed)} of the notebooks, so their points mean nothing; the report says why. The same command tries them again.",
+              file=sys.stderr)
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -169,12 +169,13 @@ def _automatic(given) -> str:
     from . import locate  # the disk is looked at only when nobody has chosen
 
     gpu = locate.has_gpu()
-    candidate = "paper" if gpu else "laptop"
     images = given.get("data") or locate.real_images()
-    weights = given.get("weights") or locate.imagenet_weights(PROFILES[candidate]["backbone"])
-    if images and weights:
-        print(f"Profile '{candidate}': real images and weights are on this disk, and {'a GPU was found' if gpu else 'there is no GPU'}.")
-        return candidate
+    for candidate in ("paper", "laptop") if gpu else ("laptop",):
+        weights = given.get("weights") or locate.imagenet_weights(PROFILES[candidate]["backbone"])
+        if images and weights:
+            larger = f"; `paper` needs the weights of {PROFILES['paper']['backbone']}" if gpu and candidate == "laptop" else ""
+            print(f"Profile '{candidate}': real images and weights are on this disk, and {'a GPU was found' if gpu else 'there is no GPU'}{larger}.")
+            return candidate
     if given.get("data"):
         raise CxrkitError(
             f"{given['data']} holds real films, but the ImageNet weights of {PROFILES[candidate]['backbone']} are not on this disk.\n"

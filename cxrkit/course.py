@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .config import MINUTES, NAMED_WEIGHTS, Config, configure
 from .errors import CxrkitError, nearest
-from .locate import real_images
+from .locate import real_images, settle_environment
 from .notebooks import check_parameters, find_notebooks, first_line, literal, need_papermill, own_kernel_manager, read_parameters, still_life
 
 NEEDS = {"03": ("02",), "04": ("02", "03")}  # skipped when one of these fails in the same run
@@ -66,11 +66,13 @@ def run_course(notebooks=(), profile="auto", parameters=None, data=None, weights
 
     need_papermill()
     console = console or Console()
+    settle_environment()  # kernels start in the notebooks' folder
     paths = find_notebooks(notebooks, folder)
     declared = {path.stem: read_parameters(path) for path in paths}
     options = {"profile": profile, "data": data, "weights": weights, "out": out, "seed": seed}
     given = {name: value for name, value in options.items() if value not in (None, "")}
-    config, values = _settle(given | check_parameters(parameters or {}, declared), declared)
+    read_by_notebooks = {name: value if name == "seed" else str(value) for name, value in given.items() if name in ("data", "weights", "seed")}
+    config, values = _settle(given | check_parameters(read_by_notebooks | (parameters or {}), declared), declared)
     outputs = config.run_folder / "notebooks"
     try:
         outputs.mkdir(parents=True, exist_ok=True)

@@ -70,5 +70,6 @@ def locked(path: Path):
 def clear_partials(folder: Path) -> None:
     """Remove what processes that were killed while writing left in a folder, a day ago or more."""
     for leftover in folder.glob(_PARTIAL + "*"):
-        if time.time() - leftover.stat().st_mtime > 86_400:
-            leftover.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # another process has just given it its name
+            if time.time() - leftover.stat().st_mtime > 86_400:
+                leftover.unlink()

@@ -23,6 +23,8 @@ _START = 90  # seconds that JupyterLab may take to answer
 def lab_notebook(source) -> Path:
     """Return the notebook of the lab for a predictions file or a run folder; made beside it where it is not there yet.
 
+    What its reader wrote into it stays; only the path is brought up to date.
+
     Parameters
     ----------
     source : path of a predictions file (`evaluation.read_predictions`) or of a finished run folder.
@@ -38,13 +40,20 @@ def lab_notebook(source) -> Path:
         raise CxrkitError(f"{path} does not exist. Give a predictions file (path, label, probability), or the folder of a finished run (made by: cxrkit run).")
     source_of(path)
     notebook = path / "thresholds.ipynb" if path.is_dir() else path.with_name(f"{path.stem}.thresholds.ipynb")
-    if notebook.is_file():
-        return notebook  # with whatever its reader wrote into it
-    content = json.loads(TEMPLATE.read_text(encoding="utf-8"))
-    cell = next(cell for cell in content["cells"] if "parameters" in cell["metadata"].get("tags", []))
-    cell["source"] = f"source: str = {str(path)!r}"
-    with atomic_path(notebook) as partial:
-        partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = (notebook if notebook.is_file() else TEMPLATE).read_text(encoding="utf-8")
+    try:
+        content = json.loads(text)
+        cell = next(cell for cell in content["cells"] if "parameters" in cell["metadata"].get("tags", []))
+    except (ValueError, KeyError, StopIteration):
+        raise CxrkitError(f"{notebook} has no cell of parameters, or is damaged. Rename it and call this again: a new one is made.") from None
+    filled = f"source: str = {str(path)!r}"
+    if "".join(cell["source"]) != filled:  # new; or the folder was copied or renamed, and the lab would open, and lock, the old one
+        cell["source"] = filled
+        for cell in content["cells"]:
+            if cell["cell_type"] == "code":
+                cell |= {"outputs": [], "execution_count": None}  # of the other predictions
+        with atomic_path(notebook) as partial:
+            partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return notebook
 
 
@@ -62,22 +71,19 @@ def serve(notebook: Path, browser=True, port: int | None = None, say=print) -> i
         raise MissingExtraError("jupyterlab", "lab")
     port, token = port or _free_port(), secrets.token_hex(24)
     command = [
-        sys.executable, "-m", "jupyterlab", "--no-browser", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
-        f"--ServerApp.root_dir={notebook.parent}", "--log-level=ERROR",
+        sys.executable, "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
+        f"--ServerApp.root_dir={notebook.parent}", "--log-level=ERROR", str(notebook) if browser else "--no-browser",
     ]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")  # a container
-    # The token goes through the environment: other users of the machine can read command lines.
+    # The token goes through the environment: other users of the machine can read command lines. For the same reason Jupyter itself
+    # opens the browser, on a page in a folder of this user alone.
     server = subprocess.Popen(command, env=os.environ | {"JUPYTER_TOKEN": token})
     try:
         _wait_for(server, f"http://127.0.0.1:{port}/api/status?token={token}")
         address = f"http://127.0.0.1:{port}/lab/tree/{urllib.parse.quote(notebook.name)}?token={token}"
         say(f"The threshold lab: {address}")
         say("Run all cells there. Ctrl-C here ends it.")
-        if browser:
-            import webbrowser
-
-            webbrowser.open(address)
         return server.wait()
     except KeyboardInterrupt:
         return 0

@@ -42,13 +42,21 @@ def real_images() -> Path | None:
 
 def keras_weights_folder() -> Path:
     """Return the folder where Keras caches pretrained weights."""
-    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"
+    home = os.path.expanduser("~")  # Keras goes elsewhere where it cannot write
+    return Path(os.environ.get("KERAS_HOME") or os.path.join(home if os.access(home, os.W_OK) else "/tmp", ".keras")).expanduser() / "models"
 
 
 def imagenet_weights(backbone: str) -> Path | None:
     """Return the cached ImageNet weights of a backbone, or None."""
     path = keras_weights_folder() / WEIGHT_FILES[backbone]
     return path if path.is_file() else None
+
+
+def settle_environment() -> None:
+    """Make folders that the environment names absolute, so that a process that starts elsewhere finds the same ones."""
+    for name in ("CXRKIT_CACHE", "CXRKIT_DATA", "CXRKIT_RUNS", "KERAS_HOME"):
+        if os.environ.get(name):
+            os.environ[name] = os.path.abspath(os.path.expanduser(os.environ[name]))
 
 
 def has_gpu() -> bool:

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from .errors import CxrkitError
-from .files import write_json
+from .files import locked, write_json
 
 _TERMS = {"sensitivity": ("target_sensitivity",), "cost": ("cost_ratio", "prevalence"), "manual": ("value",)}  # what a rule's choice hangs on
 
@@ -37,6 +37,11 @@ def write_lock(path: Path, key: str, rule: str, value: float, target_sensitivity
     ------
     CxrkitError when another choice was locked for the same model: another rule, other terms of that rule, another value by hand.
     """
+    with locked(path.with_name(f".{path.name}.lock")):  # two who press the button at once
+        return _write_lock(path, key, rule, value, target_sensitivity, cost_ratio, prevalence)
+
+
+def _write_lock(path, key, rule, value, target_sensitivity, cost_ratio, prevalence):
     locks = _read(path)
     new = {"rule": rule, "value": float(value), "target_sensitivity": target_sensitivity, "cost_ratio": cost_ratio, "prevalence": prevalence}
     old = locks.get(key)

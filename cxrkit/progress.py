@@ -8,11 +8,11 @@ class Progress:
     """A bar with figures and the time left; `update` is cheap and draws at most four times a second.
 
     In a notebook the line is one output that replaces itself; in a terminal it is rewritten in place;
-    in a log file only the last state is written.
+    in a log file only the last state is written. `done` of `total` were done before, by an earlier start: the time left is reckoned without them.
     """
 
-    def __init__(self, title: str, total: int):
-        self.title, self.total, self.start, self.drawn = title, max(total, 1), time.perf_counter(), 0.0
+    def __init__(self, title: str, total: int, done: int = 0):
+        self.title, self.total, self.first, self.start, self.drawn = title, max(total, 1), done, time.perf_counter(), 0.0
         self._handle = None
         self._notebook = _in_notebook()
 
@@ -23,7 +23,7 @@ class Progress:
             return
         self.drawn = now
         spent = now - self.start
-        left = f", {_minutes(spent / done * (self.total - done))} left" if done else ""
+        left = f", {_minutes(spent / (done - self.first) * (self.total - done))} left" if done > self.first else ""
         filled = round(20 * done / self.total)
         self._draw(f"{self.title} |{'█' * filled}{'·' * (20 - filled)}| {done}/{self.total}{left}  {text}")
 

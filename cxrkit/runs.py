@@ -207,8 +207,8 @@ def reopen_run(folder) -> Run:
     """
     folder = Path(folder).expanduser().resolve()
     manifest = _read_manifest(folder)
-    if not manifest:
-        raise CxrkitError(f"{folder} holds no run: there is no manifest.json in it. A run is made with: cxrkit run --out DIR")
+    if not manifest or "config" not in manifest:
+        raise CxrkitError(f"{folder} holds no run: there is no manifest.json of a run in it. A run is made with: cxrkit run --out DIR")
     known = {field.name for field in dataclasses.fields(Config)}
     return Run(folder, Config(**{name: value for name, value in manifest["config"].items() if name in known}), None)
 

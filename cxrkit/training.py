@@ -152,8 +152,8 @@ def _train(part, optimizer, batches, steps, epochs, predict_val, val_labels, con
     if state is None:
         state = _State()
         _save_checkpoint(checkpoint, part, optimizer, state)
-    progress = Progress(f"{phase.replace('_', '-')} phase", epochs * steps)
     first = len(state.rows)
+    progress = Progress(f"{phase.replace('_', '-')} phase", epochs * steps, done=first * steps)
     try:
         for epoch in range(first, epochs):
             if state.waited >= patience:
@@ -173,6 +173,8 @@ def _train(part, optimizer, batches, steps, epochs, predict_val, val_labels, con
         kept = f"run this cell again to go on from epoch {len(state.rows) + 1}" if run is not None else "nothing was kept: no run was given"
         progress.close(f"interrupted in epoch {len(state.rows) + 1}; {kept},")
         raise
+    if run is not None:
+        run.save_history(phase, pd.DataFrame(state.rows))  # once more: an earlier start may have ended between checkpoint and history
     part.set_weights(state.best_weights)
     best = max(state.rows, key=lambda row: (row["val_auc"], -row["val_loss"]))
     stopped = ", stopped early" if len(state.rows) < epochs else ""

@@ -148,6 +148,41 @@ def test_a_loop_of_folders(tmp_path):
     refused(lambda: load_dataset(config_of(tmp_path / "self")), tmp_path / "self", "a loop", "Check --data")
 
 
+ON_A_SMALL_DISK = """
+import os, sys
+from cxrkit.config import configure
+from cxrkit.data import load_dataset
+from cxrkit.errors import CxrkitError
+os.environ["CXRKIT_CACHE"] = sys.argv[1]
+try:
+    print("loaded", len(load_dataset(configure("laptop", data=sys.argv[2], skip_bad=True, val_fraction=0.25), progress=False)))
+except CxrkitError as error:
+    print(error)
+print([path for _, _, files in os.walk(sys.argv[1]) for path in files if path.endswith(".npy")])
+"""
+
+
+@posix
+def test_a_disk_that_fills_up_while_films_are_left_out(tmp_path):
+    """Decoded films are mapped: where the disk has no room for a page, the system kills the process."""
+    folder, cache = write_folder(tmp_path / "films"), tmp_path / "disk"
+    (folder / VICTIM).write_bytes(b"")
+    cache.mkdir()
+    need = 24 * 224 * 224  # the decoded films, of which there are two copies for a moment
+
+    def on_a_disk_of(size):
+        mounted = ["unshare", "--mount", "--propagation", "private", "sh", "-c", 'mount -t tmpfs -o size="$1" tmpfs "$2" && shift 2 && exec "$@"', "sh"]
+        if os.geteuid() != 0 or not shutil.which("unshare") or subprocess.run([*mounted, "9999", cache, "true"], capture_output=True).returncode:
+            pytest.skip("no small disk can be made here")
+        done = subprocess.run([*mounted, str(size), cache, sys.executable, "-c", ON_A_SMALL_DISK, cache, folder], capture_output=True, text=True)
+        assert done.returncode == 0, (done.returncode, done.stderr)
+        return done.stdout
+
+    said = on_a_disk_of(int(1.5 * need))
+    assert "cannot be kept" in said and "No space left on device" in said and "CXRKIT_CACHE" in said and said.endswith("[]\n"), said
+    assert on_a_disk_of(int(2.5 * need)) == "loaded 23\n['images.npy']\n"
+
+
 # The reader must be an ordinary user, since root reads everything. What is imported late is imported before root is given up.
 AS_NOBODY = """
 import json, os, sys

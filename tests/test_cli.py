@@ -1,16 +1,19 @@
 """The command line as a user meets it: exit codes, one or two plain lines, the way out."""
 
+import io
 import json
 import os
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import nbformat
 import pytest
 
 import cxrkit
 from cxrkit import doctor
+from cxrkit.progress import Progress
 
 
 def cxrkit_command(*arguments, **environment):
@@ -79,6 +82,53 @@ def test_doctor_names_the_line_that_mends(said, monkeypatch):
     assert doctor._package(Requirement("numpy>=99"), "")["found"].endswith("needs >=99")
     code, out, _ = said("doctor")
     assert code == 0 and "Did you mean 'laptop'" in " ".join(out.split()) and "unset CXRKIT_PROFILE" in out
+
+
+def test_auto_takes_the_largest_profile_that_everything_is_there_for(tmp_path, monkeypatch, capsys):
+    """With a GPU and what the README fetches for `laptop` alone, auto is `laptop` and not phantom films."""
+    gpu = tmp_path / "bin" / "nvidia-smi"
+    gpu.parent.mkdir()
+    gpu.write_text("#!/bin/sh\necho 'GPU 0: a test (UUID: 0)'\n")
+    gpu.chmod(0o755)
+    monkeypatch.delenv("CXRKIT_PROFILE")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    (tmp_path / "keras" / "models").mkdir(parents=True)
+    (tmp_path / "data" / "chest_xray").mkdir(parents=True)
+
+    def chosen():
+        return cxrkit.configure().profile, capsys.readouterr().out
+
+    assert chosen()[0] == "demo"
+    (tmp_path / "keras" / "models" / "efficientnetv2-b0_notop.h5").write_text("")
+    assert chosen() == ("laptop", "Profile 'laptop': real images and weights are on this disk, and there is no GPU.\n")
+    monkeypatch.setenv("PATH", f"{gpu.parent}{os.pathsep}{os.environ['PATH']}")
+    profile, said = chosen()
+    assert profile == "laptop" and "a GPU was found; `paper` needs the weights of efficientnetv2-s" in said
+    (tmp_path / "keras" / "models" / "efficientnetv2-s_notop.h5").write_text("")
+    assert chosen()[0] == "paper"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("home", ["/proc/none", "writable"])
+def test_weights_are_looked_for_where_keras_puts_them(tmp_path, home):
+    code = "import keras; from cxrkit import locate; print(locate.keras_weights_folder()); print(keras.config.keras_home() if hasattr(keras.config, 'keras_home') else keras.src.backend.config.keras_home())"
+    home = home if home.startswith("/") else str(tmp_path)
+    environment = {name: value for name, value in os.environ.items() if name != "KERAS_HOME"} | {"HOME": home}
+    ours, keras_home = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True).stdout.split()[-2:]
+    assert Path(ours) == Path(keras_home) / "models"
+
+
+def test_the_time_left_is_reckoned_without_what_an_earlier_start_did(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    for done, left in ((0, "1 s left"), (90, "10 s left")):
+        monkeypatch.setattr(sys, "stderr", Terminal())
+        bar = Progress("training", 100, done=done)
+        bar.start -= 10  # ten seconds ago
+        bar.update(91 if done == 0 else 95)
+        assert left in sys.stderr.getvalue(), sys.stderr.getvalue()
 
 
 def test_missing_extra_names_its_install_line(said, monkeypatch):

@@ -19,6 +19,8 @@ pytest.importorskip("papermill")
 PARAMETERS = """\
 profile: str = "auto"  # row of defaults
 out: str = ""  # run folder
+data: str = ""
+weights: str = ""
 seed: int = 0
 head_epochs: int = 0  # 0: the profile's
 target_sensitivity: float = 0.0
@@ -128,6 +130,24 @@ def test_relative_paths_count_from_where_the_command_was_given(tmp_path, monkeyp
     assert printed(result.outcomes[0].path).strip() == str(tmp_path / "films")
 
 
+def test_relative_folders_of_the_environment_count_from_there_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CXRKIT_DATA", "my data")
+    monkeypatch.setenv("KERAS_HOME", "weights")
+    where = "from cxrkit import locate; print(locate.data_folder(), locate.keras_weights_folder())"
+    notebook = write_notebook(tmp_path / "course" / "01_x.ipynb", where)
+    result = run_course([str(notebook)], profile="demo", out="run")
+    assert printed(result.outcomes[0].path).strip() == f"{tmp_path / 'my data'} {tmp_path / 'weights' / 'models'}"
+
+
+@pytest.mark.parametrize("option, value", [("seed", 7), ("weights", "none"), ("data", ".")])
+def test_an_option_that_no_notebook_reads_is_refused(tmp_path, option, value):
+    notebook = write_notebook(tmp_path / "course" / "01_x.ipynb", parameters='profile: str = "auto"')
+    with pytest.raises(CxrkitError, match=f"01_x has no parameter '{option}'"):
+        run_course([str(notebook)], profile="demo", out=tmp_path / "run", **{option: value})
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     "parameters, tag, message",
     [(PARAMETERS, None, "no cell tagged 'parameters'"), ("n = 3", "parameters", "no annotated type"), ("n: list = []", "parameters", "no annotated type")],
@@ -155,7 +175,7 @@ def test_names(folder):
 
 def test_parameters_are_read_with_type_default_and_help(folder):
     parameters = read_parameters(folder / "00_start.ipynb")
-    assert list(parameters) == ["profile", "out", "seed", "head_epochs", "target_sensitivity", "shuffle"]
+    assert list(parameters) == ["profile", "out", "data", "weights", "seed", "head_epochs", "target_sensitivity", "shuffle"]
     assert (parameters["head_epochs"].kind, parameters["head_epochs"].default, parameters["head_epochs"].help) == ("int", 0, "0: the profile's")
 
 

@@ -309,16 +309,40 @@ def test_the_pages_show_names_as_text_and_the_table_runs_no_formula(graded):
     assert "the AUC of labels, not of scores" in own and "11 of 13" in own and "Zoë" not in own and "seed" not in own
 
 
-def test_a_second_run_runs_only_what_changed(graded, said):
+def test_a_second_run_runs_only_what_changed(graded):
     folder, out = graded["folder"], graded["out"]
     before = {path.name: path.read_bytes() for path in (out / "results").iterdir()}
     notebook = classroom.wrong(solved(), "strict")
     (folder / "Zoë" / f"{SET}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
-    code, text, _ = said("grade", folder, "--exercise", "04", "--out", out, "--memory", 1000)
-    assert code == 0 and "2 run, 28 stood from before" in text, "a file too large to be read has no hash to compare"
+    again = grade.grade_class(folder, "04", out, limits=LIMITS)
+    assert (again.ran, again.kept, again.failed) == (2, 28, []), "a file too large to be read has no hash to compare"
     changed = [name for name, content in before.items() if (out / "results" / name).read_bytes() != content]
     assert len(changed) == 1 and changed[0].startswith("Zo"), changed
     assert json.loads((out / "grading.json").read_text())["seed"] == 5, "the seed of the first run is kept"
+
+
+def test_what_was_run_under_other_limits_does_not_stand(tmp_path):
+    """A raised time limit has to help whom the lower one stopped, and the report states the limits of what it shows."""
+    need_namespaces("unshare")
+    hand_in(tmp_path / "class", "slow", classroom.with_cell(solved(), "import time\ntime.sleep(6)"))
+
+    def graded_within(seconds):
+        return grade.grade_class(tmp_path / "class", "04", tmp_path / "out", limits=Limits(60, seconds, 1000), isolation="unshare")
+
+    first, second, third = graded_within(4), graded_within(20), graded_within(20)
+    assert (first.ran, second.ran, third.ran, third.kept) == (1, 1, 0, 1)
+    assert any("4 s" in note for note in first.results[0]["notes"]) and not second.results[0]["notes"], (first.results[0]["notes"], second.results[0]["notes"])
+
+
+def test_a_grader_that_fails_says_so_and_exits_with_1(tmp_path, said, monkeypatch):
+    need_namespaces("unshare")
+    hand_in(tmp_path / "class", "a", solved())
+    monkeypatch.setattr(marks, "mark", lambda *_: 1 / 0)
+    code, out, err = said("grade", tmp_path / "class", "--exercise", "04", "--out", tmp_path / "out", "--isolation", "unshare")
+    assert code == 1 and "failed on 1 of the notebooks" in err and "1 run" in out
+    monkeypatch.undo()
+    code, out, err = said("grade", tmp_path / "class", "--exercise", "04", "--out", tmp_path / "out", "--isolation", "unshare")
+    assert code == 0 and "1 run, 0 stood" in out and "failed" not in err
 
 
 # --- Without namespaces -----------------------------------------------------------------------------------------------
@@ -436,6 +460,7 @@ def test_a_wanted_isolation_that_is_not_there_is_refused(tmp_path, said, monkeyp
     (["{class}", "--exercise", "04", "--out", "{tmp}/other"], "holds the results of set 02"),
     (["{class}", "--exercise", "04", "--out", "{tmp}/out", "--jobs", "0"], "greater than 0"),
     (["{class}", "--exercise", "04", "--out", "{tmp}/out", "--timeout", "-1"], "greater than 0"),
+    (["{class}", "--exercise", "04", "--out", "{tmp}/out", "--seed", "-5"], "--seed must lie between 0 and"),
     (["{class}", "--exercise", "04", "--out", "{tmp}/out", "--isolation", "jail"], "none of auto"),
     (["{class}", "--out", "{tmp}/out"], "--exercise"),
 ])

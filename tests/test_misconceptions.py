@@ -268,6 +268,7 @@ def test_every_hospital_shows_its_problem_and_can_be_solved():
 
 def test_a_students_hospital_is_drawn_from_the_name():
     assert world_seed("05", "Ada") == world_seed("05", " ada ") == 250382  # pinned: grader and student must draw the same
+    assert world_seed("05", "Jos\u00e9") == world_seed("05", "Jose\u0301") != world_seed("05", "Jose"), "a Mac's folder keeps the accent apart"
     assert world_seed("05", "Ada") != world_seed("05", "Grace") and world_seed("05") == world_seed("01", "Ada") == 0
     small, large = hospital.hospital(3, 16), hospital.hospital(3, 32)
     pd.testing.assert_frame_equal(small.films, large.films)

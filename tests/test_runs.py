@@ -1,11 +1,14 @@
 """The run folder: nothing overwritten, nothing half-written, the lock holds."""
 
 import json
+import os
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from cxrkit import files, locks
 from cxrkit.config import configure
 from cxrkit.errors import CxrkitError
 from cxrkit.files import atomic_path
@@ -63,6 +66,41 @@ def test_the_lock_outlives_the_process_and_refuses_a_second_rule(tmp_path, datas
     assert again.lock_threshold("sensitivity", 0.77, 0.95)["value"] == 0.31
     with pytest.raises(CxrkitError, match="locked at 0.3100 by the rule 'sensitivity'"):
         again.lock_threshold("youden", 0.6, 0.95)
+
+
+def test_who_locks_at_the_same_moment_waits_and_is_told(tmp_path):
+    path, said = tmp_path / "lock.json", []
+    second = threading.Thread(target=lambda: said.append(locks.write_lock(path, "model", "sensitivity", 0.7, 0.95)["value"]))
+    with files.locked(tmp_path / ".lock.json.lock"):  # the first is about to write
+        second.start()
+        second.join(timeout=0.5)
+        assert second.is_alive() and not path.exists()
+        files.write_json(path, {"model": {"rule": "sensitivity", "value": 0.2, "target_sensitivity": 0.95}})
+    second.join()
+    assert said == [0.2]
+
+
+def test_leftovers_are_cleared_while_another_process_writes(tmp_path):
+    old = tmp_path / ".partial-old.json"
+    old.write_text("")
+    os.utime(old, (0, 0))
+    end = threading.Event()
+
+    def write():
+        while not end.is_set():
+            files.write_json(tmp_path / "manifest.json", {})
+
+    writers = [threading.Thread(target=write) for _ in range(2)]
+    for writer in writers:
+        writer.start()
+    try:
+        for _ in range(3000):
+            files.clear_partials(tmp_path)
+    finally:
+        end.set()
+        for writer in writers:
+            writer.join()
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
 
 
 def test_a_value_set_by_hand_is_locked_as_it_is(tmp_path, dataset):

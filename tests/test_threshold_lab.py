@@ -164,6 +164,11 @@ def test_each_rule_button_sets_what_its_rule_chooses(run, rule):
     assert f"At threshold {lab.threshold:.3f}" in explorer.sentence.value
 
 
+def test_a_target_means_the_same_in_percent_and_as_a_share(run):
+    """Notebook 04 hands over 100 times its parameter, and refuses a lock of another target."""
+    assert all(ThresholdLab(run, target=100 * share).settings.target_sensitivity == share for share in (0.901, 0.952, 0.974))
+
+
 def test_a_rule_stays_on_while_its_terms_move_and_ends_when_a_hand_moves_the_threshold(run):
     lab = ThresholdLab(run)
     val = run.read_predictions("fine_tuned", "val")

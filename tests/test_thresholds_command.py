@@ -3,9 +3,11 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -17,6 +19,7 @@ import pytest
 from cxrkit import cli, lab_server
 from cxrkit.errors import CxrkitError
 from cxrkit.evaluation.table_file import read_predictions
+from test_threshold_lab import make_run
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -100,6 +103,32 @@ def test_the_notebook_is_filled_in_beside_the_file_and_kept(tmp_path):
     assert "my notes" in lab_server.lab_notebook(path).read_text(), "what its reader wrote is not overwritten"
 
 
+@pytest.mark.parametrize("ending", ["", ".csv"])
+def test_the_lab_of_a_copy_opens_the_copy_and_keeps_what_was_written(tmp_path, ending):
+    first, second = tmp_path / f"run{ending}", tmp_path / f"copy{ending}"
+    if ending:
+        table().to_csv(first, index=False)
+    else:
+        assert make_run(tmp_path).folder == first
+    made = lab_server.lab_notebook(first)
+    content = json.loads(made.read_text())
+    content["cells"][0]["source"] = "my notes"
+    content["cells"][-1] |= {"cell_type": "code", "outputs": [{"output_type": "stream", "name": "stdout", "text": "of the first"}], "execution_count": 3}
+    made.write_text(json.dumps(content))
+    if ending:
+        shutil.copy(first, second)
+        shutil.copy(made, second.with_name("copy.thresholds.ipynb"))
+    else:
+        shutil.copytree(first, second)
+    text = lab_server.lab_notebook(second).read_text()
+    assert repr(str(second)) in text and repr(str(first)) not in text, "its button would lock the other one"
+    assert "my notes" in text and "of the first" not in text
+    assert "of the first" in lab_server.lab_notebook(first).read_text(), "nothing changes where the path is right"
+    lab_server.lab_notebook(second).write_text("{}")
+    with pytest.raises(CxrkitError, match="Rename it"):
+        lab_server.lab_notebook(second)
+
+
 def test_the_packaged_notebook_is_its_source_and_has_not_run():
     jupytext, nbformat = pytest.importorskip("jupytext"), pytest.importorskip("nbformat")
     packaged, source = (nbformat.read(lab_server.TEMPLATE, as_version=4), jupytext.read(ROOT / "notebooks" / "source" / "thresholds.py"))
@@ -122,16 +151,28 @@ def test_the_lab_runs_headless_on_any_predictions_file(tmp_path):
     assert not (tmp_path / "mine.lock.json").exists()
 
 
+def eventually(condition, seconds=30):
+    """Return what a condition gives as soon as it gives something."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.05)
+    return found
+
+
 @pytest.mark.slow
 def test_the_server_prints_an_address_that_answers_and_ends_with_ctrl_c(tmp_path):
     pytest.importorskip("jupyterlab")
     path = tmp_path / "mine.csv"
     table().to_csv(path, index=False)
     places = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime", "IPYTHONDIR": "ipython"}
-    command = [sys.executable, "-m", "cxrkit", "thresholds", str(path), "--no-browser"]
+    browser = tmp_path / "browser"  # writes down its command line, which other users of a machine can read
+    browser.write_text(f'#!/bin/sh\necho "$@" > "{tmp_path}/opened.part" && mv "{tmp_path}/opened.part" "{tmp_path}/opened"\n')
+    browser.chmod(0o755)
+    command = [sys.executable, "-m", "cxrkit", "thresholds", str(path)]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background shell has it ignored
-                              env=os.environ | {name: str(tmp_path / folder) for name, folder in places.items()})
+                              env=os.environ | {name: str(tmp_path / folder) for name, folder in places.items()} | {"BROWSER": f"{browser} %s"})
     try:
         said = ""
         for line in server.stdout:
@@ -142,6 +183,10 @@ def test_the_server_prints_an_address_that_answers_and_ends_with_ctrl_c(tmp_path
         assert address, said
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         assert opener.open(address[0], timeout=20).status == 200
+        opened = eventually(lambda: (tmp_path / "opened").is_file() and (tmp_path / "opened").read_text().strip())
+        token = address[0].split("token=")[1]
+        page = Path(urllib.request.url2pathname(urllib.parse.urlsplit(opened).path))
+        assert token not in opened and page.parent.stat().st_mode & 0o077 == 0 and f"mine.thresholds.ipynb?token={token}" in page.read_text()
         with pytest.raises(urllib.error.HTTPError, match="403"):
             opener.open(re.sub(r"/lab/.*", "/api/contents", address[0]), timeout=20)
         os.killpg(server.pid, signal.SIGINT)

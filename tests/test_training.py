@@ -150,6 +150,26 @@ def test_an_interrupted_phase_ends_like_an_uninterrupted_one(tmp_path, finished)
     assert run.manifest["stages"]["fine_tuned"]["seconds"] > 0 and not list(run.folder.glob("checkpoint*"))
 
 
+def test_a_history_that_missed_its_last_epoch_gets_it_at_the_next_start(tmp_path, monkeypatch):
+    """The last checkpoint is written, the history is not: another program has it open."""
+    run = open_run(small_config(tmp_path, head_epochs=3), small_dataset())
+    save, saved = run.save_history, []
+
+    def busy(phase, history):
+        if len(history) == 3:
+            raise CxrkitError("history.csv could not be written")
+        saved.append(len(history))
+        save(phase, history)
+
+    monkeypatch.setattr(run, "save_history", busy)
+    with pytest.raises(CxrkitError, match="history.csv"):
+        stages.make_frozen(run)
+    assert saved == [1, 2] and len(run.read_history()) == 2
+    monkeypatch.setattr(run, "save_history", save)
+    stages.make_frozen(run)
+    assert list(run.read_history()["epoch"]) == [1, 2, 3]
+
+
 def interrupt_in_epoch(network, epoch):
     """Press Ctrl-C in the middle of an epoch: a real KeyboardInterrupt raised between two batches."""
     fit, calls = network.fit, []

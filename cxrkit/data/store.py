@@ -100,18 +100,18 @@ def _build(folder, size, prepare):
     work.mkdir()
     try:
         images = np.lib.format.open_memmap(work / "images.npy", mode="w+", dtype=np.uint8, shape=(n, size, size))
+        if hasattr(os, "posix_fallocate"):  # a disk that fills up under a mapped file kills the process
+            with open(work / "images.npy", "r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
         table = fill(images)
         good = np.flatnonzero((table["problem"] == "").to_numpy())
-        if len(good) < n:
-            kept = np.lib.format.open_memmap(work / "good.npy", mode="w+", dtype=np.uint8, shape=(len(good), size, size))
-            for row, source in enumerate(good):
-                kept[row] = images[source]
-            images.flush()
-            del images  # Windows renames no file that is mapped
-            images = kept
-            del kept
         images.flush()
-        del images
+        if len(good) < n:
+            with open(work / "good.npy", "wb") as file:  # written, not mapped: see above
+                np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": (len(good), size, size)})
+                for row in good:
+                    file.write(images[row].tobytes())
+        del images  # Windows renames no file that is mapped
         if (work / "good.npy").exists():
             os.replace(work / "good.npy", work / "images.npy")
         bad = table[table["problem"] != ""]
@@ -164,7 +164,7 @@ def in_threads(title: str, items, work, progress: bool = True) -> list:
             if bar:
                 bar.update(len(results))
             elif progress and time.perf_counter() - start > 1:
-                bar = Progress(title, len(items))
+                bar = Progress(title, len(items), done=len(results))
     finally:
         pool.shutdown(cancel_futures=True)  # an interrupt does not wait for the rest
     if bar:

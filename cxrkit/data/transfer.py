@@ -81,7 +81,7 @@ class ResumingDownloader:
 
     def _receive(self, answer, start, total):
         if self.bar is None and self.title and total:
-            self.bar = Progress(self.title, round(total / 1e6))
+            self.bar = Progress(self.title, round(total / 1e6), done=round(start / 1e6))
         done = start
         try:
             with open(self.part, "ab" if start else "wb") as file:

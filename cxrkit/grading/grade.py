@@ -22,17 +22,23 @@ from . import isolation as isolating
 from . import marks, sandbox, submission
 
 JUDGE_MB = 3000  # memory of the process that reads and judges one submission
+_GRADERS_FAULT = "the grader itself failed on this notebook"
 
 
 @dataclasses.dataclass
 class ClassResult:
-    """`results`: one dict a student, in the order of their names; `ran`, `kept`: how many were run and how many stood already."""
+    """`results`: one dict a student, in the order of their names; `ran`, `kept`: how many were run and how many stood already;
+    `failed`: students whose notebooks the grader itself could not grade."""
 
     results: list
     isolation: isolating.Isolation
     seed: int
     ran: int
     kept: int
+
+    @property
+    def failed(self) -> list:
+        return [result["student"] for result in self.results if result["problem"].startswith(_GRADERS_FAULT)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +62,7 @@ def grade_class(folder, exercise: str, out, *, seed=None, jobs=None, limits=sand
     ----------
     folder : holds <student>/<set>.ipynb.
     exercise : the set's number, such as "02".
-    out : folder for the results; made where missing. Results in it that are of the same notebook, kit and seed stand.
+    out : folder for the results; made where missing. Results in it that are of the same notebook, kit, seed, limits and isolation stand.
     seed : of the inputs that functions are tried with; None: the one in `out`, else drawn at random.
     jobs : notebooks at a time; None: one a core, as far as the memory goes.
     limits : for each notebook.
@@ -78,6 +84,8 @@ def grade_class(folder, exercise: str, out, *, seed=None, jobs=None, limits=sand
         raise CxrkitError(f"--out {out} lies in the submissions' folder, where it would be taken for a student's. Choose a folder outside it.")
     if jobs is not None and jobs < 1 or min(dataclasses.astuple(limits)) <= 0:
         raise CxrkitError("Jobs and limits must be greater than 0.")
+    if seed is not None and not 0 <= seed < 2**31:
+        raise CxrkitError(f"--seed must lie between 0 and {2**31 - 1}, not {seed}.")
     state = _state(out, row.number)
     chosen = choose_isolation(isolation, (folder, out))
     seed = seed if seed is not None else state.get("seed", secrets.randbelow(2**31))
@@ -201,14 +209,15 @@ def _work(plan, student, slot):
         resource.setrlimit(resource.RLIMIT_DATA, (JUDGE_MB * sandbox.MB, resource.RLIM_INFINITY))
     path = _result_path(plan, student)
     found = submission.read_submission(plan.folder, student, plan.stem)
-    key = {"student": student, "sha256": found.sha256, "exercise": plan.number, "seed": plan.seed, "kit": plan.kit}
+    key = {"student": student, "sha256": found.sha256, "exercise": plan.number, "seed": plan.seed, "kit": plan.kit,
+           "limits": dataclasses.asdict(plan.limits), "isolation": plan.isolation.method}
     kept = _read(path)
     if not plan.force and found.sha256 and kept.get("key") == key:
         sys.exit(_KEPT)
     try:
         result = _grade(plan, found, slot)
     except Exception as problem:  # the grader's own fault, or the machine's: said, and tried again next time
-        why = f"the grader itself failed on this notebook ({type(problem).__name__}: {str(problem)[:200]})"
+        why = f"{_GRADERS_FAULT} ({type(problem).__name__}: {str(problem)[:200]})"
         result = _result(found, marks.unread(plan.number, why), why, plan) | {"key": None}
     write_json(path, {"key": key} | result)
 
@@ -240,7 +249,7 @@ def _collect(plan, student, code):
     """Return a student's result from the file; where the process died over it, a result that says so."""
     result = _read(_result_path(plan, student)) if code in (0, _KEPT) else {}
     if not result:
-        why = f"the grader's own process for this notebook ended (exit code {code})"
+        why = f"{_GRADERS_FAULT} (its process ended with exit code {code})"
         result = _result(submission.Submission(student), marks.unread(plan.number, why), why, plan)
     return result | {"fresh": code != _KEPT, "slug": slug(student)}
 

@@ -81,7 +81,7 @@ class ThresholdLab(traitlets.HasTraits):
 
     @property
     def settings(self) -> Settings:
-        return Settings(self.threshold, self.cost_ratio, None if self.own_prevalence else self.prevalence_percent / 100, self.target / 100, self.source.people)
+        return Settings(self.threshold, self.cost_ratio, None if self.own_prevalence else self.prevalence_percent / 100, round(self.target / 100, 6), self.source.people)
 
     @property
     def state(self) -> State:
