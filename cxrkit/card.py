@@ -107,8 +107,10 @@ def _data(run, metrics):
 def _threshold(metrics):
     lock = metrics["threshold"]
     rule = _RULES[lock["rule"]].format(**lock)
+    if lock["rule"] == "cost" and lock.get("prevalence") is not None:
+        rule += f", where {100 * lock['prevalence']:g} % are ill"
     return (f"## Threshold\n\n{lock['value']:.4f}, locked before the test split was opened. Rule: {rule}. "
-            f"Models of this run folder that have met the test split: {lock['looks']}.")
+            f"Fine-tuned models of this run folder that have met the test split, each with its baseline and frozen phase: {lock['looks']}.")
 
 
 def _results(run, metrics, phantom):

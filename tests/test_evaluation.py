@@ -11,8 +11,8 @@ from statsmodels.stats.proportion import proportion_confint
 
 from cxrkit.errors import CxrkitError
 from cxrkit.evaluation import (
-    PAPER, at_threshold, choose_threshold, comparison_table, confusion_table, ece, evaluate, hanley_mcneil, patient_bootstrap,
-    reading, reliability_curve, threshold_sweep, wilson,
+    PAPER, at_threshold, auc_difference, choose_threshold, comparison_table, confusion_table, ece, evaluate, hanley_mcneil,
+    patient_bootstrap, reading, reliability_curve, threshold_sweep, wilson,
 )
 from cxrkit.evaluation.intervals import _weighted_metrics
 
@@ -162,6 +162,20 @@ def test_same_seed_pairs_two_systems():
     a = patient_bootstrap(labels, probabilities, replicates=100).samples["auc"]
     b = patient_bootstrap(labels, probabilities ** 2, replicates=100).samples["auc"]
     assert np.allclose(a, b)  # the same ranks in the same draws: no difference at all
+
+
+def test_the_difference_of_two_systems_is_drawn_together_and_narrower_than_their_intervals():
+    labels, first = random_case(5)
+    second = np.clip(first + np.random.default_rng(1).normal(0, 0.05, len(first)), 0, 1)
+    groups = np.arange(len(labels)) // 2
+    difference, (low, high) = auc_difference(labels, first, second, groups, replicates=400)
+    assert np.isclose(difference, sk.roc_auc_score(labels, first) - sk.roc_auc_score(labels, second)) and low < difference < high
+    alone = [patient_bootstrap(labels, system, groups, replicates=400).samples["auc"] for system in (first, second)]
+    apart = np.subtract(alone[0], np.random.default_rng(0).permutation(alone[1]))
+    assert high - low < 0.7 * np.subtract(*np.percentile(apart, [97.5, 2.5])), "what is hard for both has to cancel"
+    assert auc_difference(labels, first, first ** 2, replicates=50) == (0.0, [0.0, 0.0])
+    with pytest.raises(CxrkitError, match="2 probabilities"):
+        auc_difference(labels, first, [0.1, 0.2])
 
 
 def test_films_without_a_patient_are_their_own():

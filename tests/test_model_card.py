@@ -72,7 +72,7 @@ def test_the_cost_rule_keeps_its_terms_in_the_results(run):
     assert blocks["frozen"]["at_locked"]["threshold"] == evaluation.choose_threshold(val["label"], val["probability"], "cost", cost_ratio=25, prevalence=0.2)
     results.write_metrics(run, blocks, results.score_systems(run, "cost", 0.95, "test"))
     assert json.loads((run.folder / "metrics.json").read_text())["threshold"]["cost_ratio"] == 25
-    assert "counted as 25 false alarms" in card.model_card(run)
+    assert "counted as 25 false alarms, where 20 % are ill" in card.model_card(run)
 
 
 def test_no_card_without_results_or_of_an_older_model(run):

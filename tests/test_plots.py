@@ -112,7 +112,7 @@ def test_cost_and_prevalence_readings_state_the_numbers():
     costs = expected_cost(labels, probabilities, 20, 0.1)
     row = costs[costs["threshold"] == 0.4].iloc[0]
     text = plots.read_cost_panel(labels, probabilities, 0.4, 20, 0.1)
-    assert f"costs {row['cost']:.1f} per 100, the least is {costs['cost'].min():.1f} at" in text
+    assert f"costs {row['cost']:.1f} per 100, the least is {costs['cost'].min():.1f} at" in text and "Net benefit at threshold 0.400: model" in text
     counts = at_threshold(labels, probabilities, 0.4)["confusion"]
     assert f"PPV {predictive_values(counts, 0.05)['ppv'][0]:.1%}" in plots.read_prevalence_curves(labels, probabilities, 0.4, 0.05)
     assert "PPV undefined" in plots.read_prevalence_curves(labels, probabilities * 0.5, 1.0, 0.05)
@@ -197,7 +197,16 @@ def test_calibration_reading_states_the_error_and_the_widest_gap():
     probabilities = np.array([0.05] * 10 + [0.35] * 30)
     text = plots.read_calibration_curve({"ours": (labels, probabilities)})
     assert f"{ece(labels, probabilities):.3f} (10 bins)" in text
-    assert "where it states 35 % and 100 % have pneumonia (30 films)" in text
+    assert "widest gap where it states 35 % and 100 % have pneumonia (30 films)" in text
+
+
+def test_calibration_reading_does_not_take_a_bin_of_two_films_for_a_finding():
+    labels = np.array([0] * 10 + [1] * 30 + [0] * 2)
+    probabilities = np.array([0.05] * 10 + [0.85] * 30 + [0.95] * 2)
+    text = plots.read_calibration_curve({"ours": (labels, probabilities)})
+    assert "among bins of ten films or more where it states 85 % and 100 % have pneumonia (30 films)" in text
+    few = plots.read_calibration_curve({"ours": (labels[[0, 10, 41]], probabilities[[0, 10, 41]])})
+    assert "widest gap where it states 95 % and 0 % have pneumonia (1 film)" in few
 
 
 # Films

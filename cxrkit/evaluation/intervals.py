@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+from sklearn.metrics import roc_auc_score
 from statsmodels.stats.proportion import proportion_confint
 
 from ..errors import CxrkitError
@@ -85,6 +86,29 @@ def patient_bootstrap(labels, probabilities, groups=None, *, thresholds=None, re
         tried += size
         parts.append(_weighted_metrics(labels, probabilities, weights[:, groups], thresholds or {}))
     return Bootstrap({name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, patients, tried - replicates)
+
+
+def auc_difference(labels, first, second, groups=None, *, replicates=1000, seed=0, level=0.95):
+    """Return (AUC of `first` minus AUC of `second`, its interval as [low, high]), both systems judged on the same draws of patients.
+
+    Two intervals that overlap do not say that two systems are alike: what is hard in a draw is hard for both, and cancels here.
+
+    Parameters
+    ----------
+    labels, groups : see `check_predictions`.
+    first, second : probabilities of the same films in the same order, float [n].
+    replicates, seed : as in `patient_bootstrap`. level : of the percentile interval.
+
+    Raises
+    ------
+    CxrkitError as `patient_bootstrap` does.
+
+    Introduced in notebook 02. Source: Efron & Tibshirani 1993, An Introduction to the Bootstrap.
+    """
+    one, other = (patient_bootstrap(labels, system, groups, replicates=replicates, seed=seed).samples["auc"] for system in (first, second))
+    tail = 100 * (1 - level) / 2
+    seen = [roc_auc_score(*check_predictions(labels, system)[:2]) for system in (first, second)]
+    return float(seen[0] - seen[1]), [float(v) for v in np.percentile(one - other, [tail, 100 - tail])]
 
 
 def patient_weights(labels, groups, replicates, seed):

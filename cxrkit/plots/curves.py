@@ -169,14 +169,15 @@ def calibration_curve(systems, bins=10, phantom=False, split="validation"):
 
 
 def read_calibration_curve(systems, bins=10) -> str:
-    """Say in one line each system's expected calibration error and its widest gap."""
+    """Say in one line each system's expected calibration error and its widest gap, among bins of ten films or more if there are any."""
     sentences = []
     for name, pair in systems.items():
         curve = reliability_curve(*pair, bins)
-        worst = curve.loc[(curve["observed"] - curve["stated"]).abs().idxmax()]
+        full = curve[curve["n"] >= 10] if (curve["n"] >= 10).any() else curve  # a bin of two films has a wide gap by chance
+        worst = full.loc[(full["observed"] - full["stated"]).abs().idxmax()]
         sentences.append(
             f"{name}: expected calibration error {ece(*pair, bins):.3f} ({bins} bins); "
-            f"widest gap where it states {100 * worst['stated']:.0f} % and {100 * worst['observed']:.0f} % have pneumonia "
+            f"widest gap{' among bins of ten films or more' if len(full) < len(curve) else ''} where it states {100 * worst['stated']:.0f} % and {100 * worst['observed']:.0f} % have pneumonia "
             f"({worst['n']:.0f} film{'s' if worst['n'] > 1 else ''})."
         )
     return " ".join(sentences)

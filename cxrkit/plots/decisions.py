@@ -32,7 +32,7 @@ def cost_panel(labels, probabilities, threshold, cost_ratio=10.0, prevalence=Non
     left.plot(costs["threshold"], costs["cost"], color=NORMAL, label="expected cost")
     left.axvline(best, color=GREY, linestyle=":", label=f"least, {costs['cost'].min():.1f}, at {best:.3f}")
     left.axvline(threshold, **THRESHOLD, label=f"threshold {threshold:.3f}")
-    left.set(yscale="symlog", xlim=(0, 1), ylim=(0, None), xlabel="threshold", ylabel="false alarms' worth per 100",
+    left.set(yscale="symlog", xlim=(0, 1), ylim=(0, None), xlabel="threshold", ylabel="false alarms' worth per 100 (log scale)",
              title=f"Cost: a miss counts as {cost_ratio:g} false alarms")
     left.legend(loc="lower right", fontsize=8)
 
@@ -55,7 +55,7 @@ def read_cost_panel(labels, probabilities, threshold, cost_ratio=10.0, prevalenc
     here = costs["cost"].iloc[np.searchsorted(costs["threshold"], threshold).clip(0, len(costs) - 1)]
     row = decision_curve(labels, probabilities, prevalence, [min(threshold, 0.99)]).iloc[0]
     return (f"A miss counted as {cost_ratio:g} false alarms: threshold {threshold:.3f} costs {here:.1f} per 100, the least is {costs['cost'].min():.1f} at {best:.3f}, "
-            f"and from {low:.3f} to {high:.3f} it is at most 1 more. Net benefit there: model {row['model']:.3f}, everybody {row['treat_all']:.3f}, nobody 0.")
+            f"and from {low:.3f} to {high:.3f} it is at most 1 more. Net benefit at threshold {min(threshold, 0.99):.3f}: model {row['model']:.3f}, everybody {row['treat_all']:.3f}, nobody 0.")
 
 
 @styled

@@ -60,17 +60,27 @@ if config.is_phantom:
 # %% [markdown]
 # ## Look at the films first
 #
-# One row normal, one row pneumonia. Before you look at the labels: *which films would you call ill, and what in them makes you say so?*
+# Six of these twelve films are normal, six show pneumonia. *Which would you call ill, and what in them makes you say so?* Write down their numbers.
 
 # %%
 train = dataset.index("train")
 rng = np.random.default_rng(1)
-shown = np.concatenate([rng.choice(train[dataset.labels[train] == label], 6, replace=False) for label in (0, 1)])
+shown = rng.permutation(np.concatenate([rng.choice(train[dataset.labels[train] == label], 6, replace=False) for label in (0, 1)]))
+numbers = [f"film {k}" for k in range(1, 13)]
+plots.film_grid(dataset.images[shown], numbers, columns=6, phantom=config.is_phantom, title="Twelve training films, mixed")
+plt.show()
+print("Twelve films in mixed order, numbered row by row; the next cell names them.")
+
+# %% [markdown]
+# Now the same films in the same places, with their labels:
+
+# %%
 subtype = dataset.table["subtype"].iloc[shown]
 kinds = np.where(dataset.labels[shown] == 0, "normal", subtype.where(subtype != "", "pneumonia"))
 masks = None if dataset.masks is None else dataset.masks[shown]
-plots.film_grid(dataset.images[shown], list(kinds), masks, columns=6, phantom=config.is_phantom, title="Training films")
+plots.film_grid(dataset.images[shown], list(kinds), masks, columns=6, phantom=config.is_phantom, title="The same training films, named")
 plt.show()
+print("; ".join(f"{number} {kind}" for number, kind in zip(numbers, kinds)) + ".")
 print(plots.read_film_grid(list(kinds), masks))
 
 # %% [markdown]
@@ -95,7 +105,7 @@ balance.loc[["train", "val", "test"]]
 #
 # - Accuracy alone flatters: calling everything pneumonia is right more often than not.
 # - Training can weight the classes so that both count alike (notebook 02 does).
-# - A probability learned at one prevalence is off at another (notebook 04).
+# - A probability learned at one **prevalence**, the share of the ill, is off at another (notebook 04).
 
 # %% [markdown]
 # ## Count the patients
@@ -169,8 +179,8 @@ for patient in sorted(["person1", "person2", "person3", "person4"], key=place_in
     print(place_in_line(patient)[:8], patient)
 
 # %% [markdown]
-# The names with the smallest hashes go to validation. `films.grouped_split` does this for each class, with two cautions: all films of a `person`
-# number stay together whatever the subtype, and so do patients who share a film byte for byte. It walks down the line and takes whole
+# The names with the smallest hashes go to validation. `films.grouped_split` does this for each class, with two cautions. By the file names `person12_bacteria` and `person12_virus` are two children; nobody can
+# check that, so to be safe all films of a `person` number stay together. And so do patients who share a film byte for byte. It walks down the line and takes whole
 # patients as long as the class's share is not overshot.
 
 # %% [markdown]
@@ -178,6 +188,8 @@ for patient in sorted(["person1", "person2", "person3", "person4"], key=place_in
 #
 # An audit asks, before any network does: are there duplicates? do the *files* differ between the classes, in size or colour mode?
 # The last line fits a classifier on metadata alone, without one pixel of image. *Predict its AUC if the files are honest.*
+#
+# In brackets stands a **95 % interval**: how far the number would move with other patients of the same kind. (Patients are drawn at random with replacement, a thousand times, and it is computed each time; the middle 95 % are the interval.)
 
 # %%
 audit = cxrkit.audit_dataset(dataset)

@@ -63,7 +63,7 @@ if config.is_phantom:
 # %% [markdown]
 # ## Borrowed eyes
 #
-# A network that has seen a million photographs has learned edges, textures and shapes. **Transfer learning** keeps those layers, the *backbone*, and puts a small new
+# A network that has seen a million photographs (ImageNet) has learned edges, textures and shapes. **Transfer learning** keeps those layers, the *backbone*, and puts a small new
 # part, the *head*, on top. While the backbone is **frozen** its weights do not move at all; only the head learns.
 #
 # On the `demo` profile the backbone has never seen a photograph: it learned to read phantom chests (where is the heart, how thick is bone, where is air missing), never the label.
@@ -84,6 +84,7 @@ print(f"The head has {head.count_params() / model.count_params():.4%} of all wei
 # %% [markdown]
 # A film goes through four steps: the grey values are given three times (the backbone expects colour), the backbone turns them into small maps,
 # *global average pooling* takes each map's mean, and the head weighs those means into one number, the **logit**. Above 0 it leans to pneumonia.
+# The probability is 1 ÷ (1 + e^−logit), the *sigmoid* of the logit: 0 is 50 %, 2 is 88 %, −2 is 12 %.
 
 # %%
 for layer in model.layers:
@@ -114,6 +115,13 @@ try:
     networks.check_pixel_range(ten / 255.0)
 except cxrkit.CxrkitError as error:
     print(error)
+
+# %% [markdown]
+# ## Six words of training
+#
+# Films are shown in small groups, **batches**. After each batch every weight that learns moves a little in the direction that makes the **loss** smaller: the loss (here *binary cross-entropy*) says how far the stated
+# probabilities are from the truth. That direction is the **gradient**, the size of the move is set by the **learning rate**, and the rule for moving is the **optimiser**. One pass over all training films is an **epoch**.
+# And **dropout** sets a random part of the features to 0 while training, so that the head does not lean on a few of them.
 
 # %% [markdown]
 # ## What is computed twice for nothing?
@@ -214,11 +222,14 @@ if run.has("baseline"):
     block = evaluation.evaluate(base["label"], base["probability"], groups=base.get("patient"), bootstrap=config.bootstrap, seed=seed)
     low, high = block["intervals"]["auc"]
     print(f"Pixel baseline, the same films: AUC {block['auc']:.3f} ({low:.3f} to {high:.3f}).")
+    difference, (low, high) = evaluation.auc_difference(val["label"], val["probability"], base["probability"], val.get("patient"), replicates=config.bootstrap, seed=seed)
+    print(f"Frozen minus baseline, drawn together: {difference:+.3f} ({low:+.3f} to {high:+.3f}).")
 else:
     print("The pixel baseline is made in notebook 01; run it to compare.")
 
 # %% [markdown]
-# Did transfer beat the pixels? Compare the **intervals**, not only the two numbers. Where they overlap widely, these films cannot tell the two systems apart.
+# Did transfer beat the pixels? Two intervals that do not overlap say yes. But *two that overlap do not say no* (a common misconception): both systems saw the same children, and a draw with hard films in it is hard for both.
+# So the last line draws patients again and again, takes **both** AUCs on each draw, and gives the interval of their **difference**. Does it leave out 0?
 #
 # And ask what the transfer was worth: on phantom films the backbone learned from phantom chests, so its features fit these films as no photograph's would. That is a lucky case.
 
@@ -239,7 +250,7 @@ passed = check("02.1", answer, films=4000, epochs=10)
 # - Frozen means: nothing in the backbone moves. What does not move needs to be computed once.
 # - Know what your network expects. A wrong pixel range fails silently.
 # - The best epoch is chosen on patients that were not trained on.
-# - Compare intervals.
+# - A difference needs an interval of its own, from films that both systems saw.
 #
 # **Practise:** [exercises 02](../exercises/02_frozen.ipynb). **Where next:** [03_fine_tuning](03_fine_tuning.ipynb).
 #

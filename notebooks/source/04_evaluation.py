@@ -99,13 +99,14 @@ lab.explorer()
 # Did you write down that sensitivity rises and specificity falls? Both, always, or they stand still. And at 0 nobody is missed, because everybody is flagged.
 #
 # **Films.** In the live view ill films grow upwards, normal ones downwards; hatched bars are on the wrong side of the dashed line: missed above, false alarms below. (In the still picture hatching marks pneumonia.)
-# Every film that changes sides changes one count of the matrix.
+# Every film that changes sides moves to the neighbouring cell of its row of the matrix: one count falls by 1, the other rises by 1.
 #
 # **ROC** (receiver operating characteristic; the area under it is the AUC, the chance that an ill film scores above a normal one). Every threshold is one point of this curve; the cross is yours. Moving the threshold slides the cross along the curve. It cannot leave it: a threshold buys sensitivity with specificity, and only a better model lifts the curve.
 #
 # **Precision and recall.** Precision, or PPV: of the films that are called pneumonia, how many are? Recall is another word for sensitivity. The dotted line is what calling *every* film pneumonia would give.
+# The area under this curve is the PR-AUC; **F1** is the harmonic mean of precision and recall at your threshold.
 #
-# **Rates.** In the live view the small figures are 95 % intervals. Look at how wide they are for the normal films, of which there are few.
+# **Rates.** In the live view the small figures are 95 % intervals, by Wilson's formula for a share that was counted. Look at how wide they are for the normal films, of which there are few.
 #
 # *Explain* to a neighbour, or to yourself on paper: why does the sensitivity move in jumps and not smoothly?
 #
@@ -176,17 +177,20 @@ lab.prevalence()
 lab.calibration()
 
 # %% [markdown]
-# **Temperature scaling** divides every log-odds by one number, fitted on validation. Above 1 it cools an overconfident model, below 1 it encourages a timid one. The order of the films stays,
+# **Temperature scaling** divides every logit (notebook 02) by one number, fitted on validation. Above 1 it cools an overconfident model, below 1 it encourages a timid one. The order of the films stays,
 # so the AUC stays, and the threshold moves with the probabilities, so decisions stay; only what the number *says* changes. The **ECE** (expected calibration error) is the average gap to the diagonal; it depends on the number of bins,
 # so say both. The **Brier score** is the mean squared difference between probability and truth (0 or 1); it needs no bins, but is not to be compared between places with different shares of ill. Judged on the films it was fitted on, as here, a temperature looks a little better than it is.
 # It only stretches or squeezes around 50 %: where the points lie mostly on one side of the diagonal, it can mend little.
 #
-# Where another share is ill, honest probabilities become dishonest by themselves. Bayes' rule mends them, if the ill look alike in both places:
+# Where another share is ill, honest probabilities become dishonest by themselves. Bayes' rule mends them, if the ill look alike in both places, and the healthy too. That is called a **prior shift**:
 
 # %%
 calibrated = evaluation.calibration_table(val["label"], val["probability"], lab.temperature, prevalence=0.05)
 calibrated["place"] = calibrated["place"].map({"these films": f"validation films{' (phantom)' if phantom else ''}, {val['label'].mean():.0%} ill", "prevalence": "as if 5 % were ill"})
 calibrated.set_index(["place", "probabilities"]).round(4)
+
+# %% [markdown]
+# Compare within a place, not between the two. Where 5 % are ill all the stated probabilities are too high; the prior shift takes them down, temperature alone only stretches them around 50 %.
 
 # %% [markdown]
 # ## Read the films
@@ -218,12 +222,13 @@ if lock is None or threshold_rule or target_sensitivity:  # nobody has pressed t
     value = evaluation.choose_threshold(val["label"], val["probability"], config.threshold_rule, target_sensitivity=config.target_sensitivity)
     lock = run.lock_threshold(config.threshold_rule, value, config.target_sensitivity)
 lab.refresh()
-print(f"Locked: {lock['value']:.4f} by the rule '{lock['rule']}'. Models of this run folder that meet the test split, this one counted: {lock['looks']}.")
+print(f"Locked: {lock['value']:.4f} by the rule '{lock['rule']}'. Fine-tuned models of this run folder that meet the test split, this one counted: {lock['looks']}.")
 
 # %% [markdown]
 # ## Baseline, frozen, fine-tuned
 #
 # All three are opened together, each at 0.5 and at the threshold that the same rule gives it on validation. (If you locked by hand there is no rule; then all three take your threshold.)
+# The fine-tuned network answers with the mean of five views of a film (notebook 03), the other two with the film alone.
 
 # %%
 on_val = results.score_systems(run, lock["rule"], lock["target_sensitivity"], "val")
@@ -242,7 +247,7 @@ pd.DataFrame(fall).set_index(["system", "split"]).rename_axis(["system (phantom)
 # Compare validation and test of each system. On the real data nearly every system falls, and mostly in **specificity**: normal test films are called ill. The test films differ in their mix
 # (62.5 % pneumonia against 74.3 %), which moves accuracy and precision but cannot move specificity. So the normal films themselves must differ, probably in how they were made. This is **distribution shift**; validation cannot see it, because validation was cut from the training films.
 #
-# On phantom films train and test come from the same generator: only their mix differs, so there is little shift to see.
+# On phantom films train and test come from the same generator, and only their mix differs. What moves there is chance, with so few normal films in validation, and accuracy with the mix; nothing was shifted.
 #
 # ## The table, beside the paper's
 
@@ -255,12 +260,18 @@ print(evaluation.reading(on_test["fine_tuned"], phantom=phantom))
 low, high = on_test["fine_tuned"]["intervals"]["auc"]
 print(f"Fine-tuned test AUC {on_test['fine_tuned']['auc']:.3f}, 95 % interval {low:.3f} to {high:.3f}{' (phantom)' if phantom else ''},")
 print(f"from {config.bootstrap:,} draws of {'patients' if dataset.has_patients else 'films'} with replacement.")
+opened = {stage: run.read_predictions(stage, "test") for stage in on_test}
+for better, other in (("frozen", "baseline"), ("fine_tuned", "frozen")):
+    films = opened[better]
+    difference, (low, high) = evaluation.auc_difference(films["label"], films["probability"], opened[other]["probability"], films.get("patient"), replicates=config.bootstrap, seed=seed)
+    print(f"AUC of {names[better]} minus {names[other]}, drawn together: {difference:+.3f} ({low:+.3f} to {high:+.3f}).")
 
 # %% [markdown]
 # How to read it. Brackets are 95 % intervals: for shares Wilson's, for the AUC and F1 from drawing *patients* with replacement, because films of one child are not independent (Wilson's takes them as if they were, and is a little narrow).
 # An interval says how much the number would wander with other patients **of the same kind**. It says nothing of another hospital.
+# Whether one system is better than another is asked of the *difference*, on the same draws for both: does its interval leave out 0?
 #
-# The paper's row uses its published counts; its AUC interval is our estimate from the counts (≈). Its threshold is not stated; it stands in the rows at 0.5 because that is the usual one.
+# The paper's row uses its published counts; its AUC interval is our estimate from the counts (≈). Its threshold is not stated, so it has one row; compare it with the rows at 0.5, the usual choice.
 #
 # ## Confusion matrices
 #
@@ -277,8 +288,8 @@ evaluation.confusion_table(evaluation.PAPER["at_half"])
 evaluation.confusion_table(on_test["fine_tuned"]["at_locked"]).rename_axis("phantom films" if phantom else "films")
 
 # %%
-shown = {"fine-tuned": on_test["fine_tuned"]["at_locked"], "the paper (real films)": evaluation.PAPER["at_half"]}
-plots.confusion_matrix(shown, phantom=phantom)
+shown = {"fine-tuned (phantom)" if phantom else "fine-tuned": on_test["fine_tuned"]["at_locked"], "the paper (real films)": evaluation.PAPER["at_half"]}
+plots.confusion_matrix(shown)
 plt.show()
 print(plots.read_confusion_matrix(shown))
 
@@ -289,10 +300,7 @@ print(plots.read_confusion_matrix(shown))
 # (On phantom films the curves are of computed chests and the cross of real ones: look, but do not compare.)
 
 # %%
-curves = {}
-for stage in on_test:
-    predictions = run.read_predictions(stage, "test")
-    curves[names[stage]] = (predictions["label"], predictions["probability"])
+curves = {names[stage]: (opened[stage]["label"], opened[stage]["probability"]) for stage in on_test}
 plots.roc_curves(curves, evaluation.PAPER["at_half"], phantom=phantom)
 plt.show()
 print(plots.read_roc_curves(curves, evaluation.PAPER["at_half"]))
@@ -303,7 +311,7 @@ print(plots.read_roc_curves(curves, evaluation.PAPER["at_half"]))
 # The worst of the test split: pneumonias that the network was most sure were normal, then healthy chests that it was most sure were ill, then the right calls that were closest to going wrong.
 
 # %%
-test = run.read_predictions("fine_tuned", "test")
+test = opened["fine_tuned"]
 plots.prediction_gallery(dataset, test, lock["value"], phantom=phantom)
 plt.show()
 print(plots.read_prediction_gallery(test, lock["value"]))
@@ -334,7 +342,7 @@ kept, facts = record.load_record("laptop")
 record.seed_table(kept, facts).T.rename_axis("REAL films, laptop profile")
 
 # %% [markdown]
-# Brackets are 95 % intervals (of the AUC from drawing patients; Wilson's for shares), ± is the spread between seeds. The interval asks *how far would this wander with other patients?*, the spread *how far with another seed, which also means other validation patients?* They are
+# Brackets are 95 % intervals (of the AUC from drawing patients; Wilson's for shares), ± is the spread between seeds, their standard deviation. The interval asks *how far would this wander with other patients?*, the spread *how far with another seed, which also means other validation patients?* They are
 # different questions; a paper that reports one run answers neither. The spread of three numbers is itself rough.
 #
 # Compare the ± of the accuracy at 0.5 and at the locked threshold. The same rule locked three very different thresholds (0.421, 0.215 and 0.807): where validation is nearly perfect, a handful of films decide it. A locked threshold is honest; it is not therefore a good one.
@@ -347,6 +355,9 @@ real = {name: (kept["label"], kept[f"{stage}_{first}"]) for name, stage in (("32
 plots.roc_curves(real, evaluation.PAPER["at_half"])
 plt.show()
 print(f"Real films, seed {first}. {plots.read_roc_curves(real, evaluation.PAPER['at_half'])}")
+
+# %% [markdown]
+# The paper's point lies above the curve of the pixels and below the curves of both networks. It is one point: where the paper's own curve runs elsewhere, nobody can read from it.
 
 # %%
 locked = record.blocks(kept, facts)[f"seed {first}"]["at_locked"]
@@ -361,9 +372,12 @@ plt.show()
 print(f"Real films, seed {first}. {plots.read_calibration_curve({name: real[name] for name in ('frozen', 'fine-tuned')})}")
 
 # %% [markdown]
+# Both curves hang mostly below the diagonal: on the test films the networks say pneumonia too often. The lower panel says how much a point is worth; one of fewer than ten films says next to nothing.
+
+# %% [markdown]
 # ### Why does 97 % in validation become 85 % on the test split?
 #
-# That is the fall of a frozen network (in our trial at 96 px from 97.6 % to 84.3 %), and the usual one in published work. The normal films of the two splits were not made alike. Three numbers a film, no network asked (`python study/shift.py`; grey levels of 0 to 255, means):
+# That is the usual fall of the accuracy in published work. In our own trial a frozen network at 96 px fell from 97.6 % to 84.3 %, at the threshold 0.5. The normal films of the two splits were not made alike. Three numbers a film, no network asked (`python study/shift.py`; grey levels of 0 to 255, means):
 #
 # | one number a film | training: normal, pneumonia | AUC | test: normal, pneumonia | AUC |
 # | --- | --- | --- | --- | --- |

@@ -112,9 +112,12 @@ for axis, picture, title in ((axes[0], eight[0], "given 0 to 255"), (axes[2], ei
     axis.imshow(picture, cmap="gray", vmin=0, vmax=255)
     axis.set_title(title, fontsize=10)
     axis.axis("off")
+widest = np.argsort(-as_stored.std(axis=0))[:24]  # the features that differ most on the left
+limits = {"vmin": min(as_stored[:, widest].min(), by_tutorial[:, widest].min()), "vmax": max(as_stored[:, widest].max(), by_tutorial[:, widest].max())}
 for axis, values in ((axes[1], as_stored), (axes[3], by_tutorial)):
-    axis.imshow(values[:, np.argsort(-as_stored.std(axis=0))[:24]], aspect="auto", cmap="viridis")
+    colours = axis.imshow(values[:, widest], aspect="auto", cmap="viridis", **limits)
     axis.set(xlabel="24 features", ylabel="8 films", xticks=[], yticks=[])
+figure.colorbar(colours, ax=axes[3], label="value of the feature")
 figure.suptitle(f"What the network sees, and the features it finds ({where})", fontsize=10)
 plt.show()
 print(f"How much features differ from film to film: {as_stored.std(axis=0).mean():.4f} as stored, {by_tutorial.std(axis=0).mean():.4f} by the tutorial. "
