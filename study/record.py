@@ -36,6 +36,7 @@ def main(folders):
     log_looks(films, facts)
     with pd.option_context("display.width", 250, "display.max_columns", None, "display.max_colwidth", None):
         print(record.seed_table(films, facts).T)
+        print(record.differences(films, facts))
 
 
 def collect(runs):

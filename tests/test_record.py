@@ -53,6 +53,14 @@ def test_the_readme_quotes_the_record(kept, root):
             assert table.loc[system, figure] in text, f"README lacks {figure} of {' '.join(system)}: {table.loc[system, figure]}"
 
 
+def test_the_readme_quotes_what_each_step_adds(kept, root):
+    text = (Path(root) / "README.md").read_text(encoding="utf-8")
+    added = record.differences(*kept)
+    assert len(added) == 2 * len(kept[1]["seeds"])
+    for row in added.itertuples():
+        assert f"{row.AUC} ({row[2]})" in text, f"README lacks {row.Index}: {row.AUC} ({row[2]})"
+
+
 def test_notebook_04_quotes_the_locked_thresholds(kept, root):
     _, facts = kept
     text = (Path(root) / "notebooks" / "source" / "04_evaluation.py").read_text(encoding="utf-8")
