@@ -118,7 +118,7 @@ def test_plain_values_come_back_as_they_went():
              "p": pd.Series([1.5, 2]), "f": pd.DataFrame({"c": [1]}), "x": pd.Index(["q"]), "nan": float("nan"), "big": np.arange(3, dtype=">i4"), "z": np.array(5)}
     back = plain.loads(plain.dumps(value))
     assert back["a"] == [1, -2.5, None, True, "é?"] and back["t"] == [1, 2] and back["s"] == ["a", "b"] and back["o"] == ["x", None] and back["3"] == "key"
-    assert (back["n"], back["i"], back["b"]) == (0.5, 3, False) and list(back["x"]) == ["q"] and back["z"].shape == ()
+    assert (back["n"], back["i"], back["b"]) == (0.5, 3, False) and list(back["x"]) == ["q"] and back["z"] == 5
     np.testing.assert_array_equal(back["m"], value["m"])
     np.testing.assert_array_equal(back["u"], value["u"])
     assert back["e"].shape == (0, 2) and back["p"].tolist() == [1.5, 2] and back["f"]["c"].tolist() == [1] and back["big"].tolist() == [0, 1, 2]

@@ -1,5 +1,7 @@
 """Answers, wrong and right: each wrong one is called by the name of its misconception, each way that works passes."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -75,6 +77,7 @@ def _cheapest(cost_of, strict=False):
 FILES = worlds.files_table(0)
 CURVE = worlds.predictions(0)
 BIN = CURVE[(CURVE["probability"] > 0.8) & (CURVE["probability"] <= 0.9)]
+EDGE = CURVE[(CURVE["probability"] >= 0.8) & (CURVE["probability"] < 0.9)]
 HERE = at_threshold(CURVE["label"], CURVE["probability"], 0.5)
 HISTORY = worlds.history(0)
 TOLD = worlds.told(0)
@@ -82,6 +85,9 @@ CHANGES = worlds.changes(0)
 SAFE = [letter for letter, change in CHANGES.items() if not any(word in change for word in ("upside", "mirror", "stretch"))]
 LETTER = {change.split(",")[0]: letter for letter, change in CHANGES.items()}
 FACTS = worlds.frozen_facts(0)
+
+
+_least = _cheapest(lambda fn, fp, missed, alarm, y: missed * fn + alarm * fp)
 
 
 def _exchanged(a, b):
@@ -132,6 +138,8 @@ WRONG = [  # task, answer, what the check must call it
     ("03.1", HISTORY["epoch"].iloc[-1], "the last epoch is the best"),
     ("03.1", HISTORY["epoch"][HISTORY["loss"].idxmin()], "training loss decides"),
     ("03.1", HISTORY["epoch"][HISTORY["val_auc"].idxmax()], None),  # the first of two that are level
+    ("03.1", HISTORY["epoch"][HISTORY["val_loss"].idxmin()], "validation loss decides"),
+    ("03.1", int(HISTORY["val_auc"][::-1].idxmax()), "epochs counted from 0"),
     ("03.2", _exchanged("memorises", "still_learning"), "overfitting and underfitting exchanged"),
     ("03.2", _exchanged("few_films", "memorises"), "noise and trend exchanged"),
     ("03.3", [*SAFE, LETTER["mirror it"]], "a mirrored chest is still this child's chest"),
@@ -144,6 +152,9 @@ WRONG = [  # task, answer, what the check must call it
     ("03.5", lambda s, w, n, peak: peak * ((s + 1) / w if s < w else 1 - (s - w) / (n - w)), "a straight line instead of a cosine"),
     ("03.5", lambda s, w, n, peak: peak * ((s + 1) / w if s < w else np.cos(np.pi * (s - w) / (n - w))), "a negative learning rate"),
     ("03.5", lambda s, w, n, peak: peak * ((s + 1) / w if s < w else (1 + np.cos(np.pi * s / n)) / 2), "the cosine starts before the warm-up ends"),
+    ("03.5", lambda s, w, n, peak: min(peak, peak * (s + 1) / w), "no cool-down"),
+    ("03.5", lambda s, w, n, peak: peak, "no cool-down"),
+    ("03.5", lambda s, w, n, peak: peak * ((s + 1) / w if s < w else (1 + np.cos((s - w) / (n - w))) / 2), "half a turn is pi"),
     ("03.6", lambda a, p: (len(a), int(np.argmax(a)) + 1), "never stops"),
     ("03.6", _patience(lambda a, b: a >= b), "an equal AUC counts as better"),
     ("03.6", _patience(extra=1), "one epoch too patient"),
@@ -158,8 +169,15 @@ WRONG = [  # task, answer, what the check must call it
     ("04.3", lambda y, p: roc_auc_score(y, p >= 0.5), "the AUC of labels, not of scores"),
     ("04.3", lambda y, p: np.mean(p[y == 1][:, None] > p[y == 0]), "a tie counts nothing"),
     ("04.3", lambda y, p: roc_auc_score(y, -p), "ranked the wrong way round"),
+    ("04.3", lambda y, p: roc_auc_score(y, p > 0.5), "the AUC of labels, not of scores"),
+    ("04.3", lambda y, p: np.mean((p > 0.5) == y), "accuracy taken for AUC"),
+    ("04.3", lambda y, p: max(roc_auc_score(y, p), 1 - roc_auc_score(y, p)), "an AUC below a half turned over"),
+    ("04.3", lambda y, p: round(roc_auc_score(y, p), 2), "rounded"),
     ("04.2", lambda y, p, t: [float((p >= 0.5)[y == 1].mean()), float((p < 0.5)[y == 0].mean())], "the threshold is not used"),
     ("04.4", lambda y, p, missed, alarm: 7, "a position instead of a threshold"),
+    ("04.4", lambda *case: 100 * _least(*case), "percent instead of a share"),
+    ("04.4", lambda y, p, missed, alarm: missed * (p < _least(y, p, missed, alarm))[y == 1].sum() + alarm * (p >= _least(y, p, missed, alarm))[y == 0].sum(),
+     "the cost instead of the threshold"),
     ("04.4", lambda y, p, missed, alarm: alarm / (missed + alarm), "a formula for calibrated probabilities"),
     ("04.4", _cheapest(lambda fn, fp, missed, alarm, y: missed * fn / (y == 1).sum() + alarm * fp / (y == 0).sum()), "shares weighed instead of children"),
     ("04.4", lambda y, p, missed, alarm: 0.5, "one threshold for every cost"),
@@ -168,6 +186,7 @@ WRONG = [  # task, answer, what the check must call it
     ("04.4", _cheapest(lambda fn, fp, missed, alarm, y: missed * fn + alarm * fp, strict=True), "the wrong side of a tie"),
     ("04.5", {"stated": BIN["label"].mean(), "observed": BIN["probability"].mean(), "too_sure": True}, "stated and observed exchanged"),
     ("04.5", {"stated": BIN["probability"].mean(), "observed": int(BIN["label"].sum()), "too_sure": True}, "a count instead of a share"),
+    ("04.5", {"stated": EDGE["probability"].mean(), "observed": EDGE["label"].mean(), "too_sure": True}, "the wrong side of the bin's edge"),
     ("04.5", {"stated": 0.85, "observed": BIN["label"].mean(), "too_sure": True}, "the middle of the bin"),
     ("04.5", {"stated": 100 * BIN["probability"].mean(), "observed": BIN["label"].mean(), "too_sure": True}, "percent instead of a share"),
     ("04.6", lambda p, then, now: p, "nothing changes"),
@@ -310,12 +329,75 @@ def _with_odds(p, then, now):
     return (odds / (1 + odds)).tolist()
 
 
+def _on_a_grid(labels, probabilities, missed, alarm):
+    def cost(t):
+        return missed * (probabilities < t)[labels == 1].sum() + alarm * (probabilities >= t)[labels == 0].sum()
+    return min(np.linspace(0, 1, 101), key=cost)
+
+
 @pytest.mark.parametrize("task, answer", [
     ("01.4", _with_sklearn), ("01.4", _with_pandas), ("01.4", lambda *case: _with_sklearn(*case).astype(int).tolist()), ("02.4", _with_scaler),
     ("02.4", lambda a, b: [(part - a.mean(0)) / np.where(a.std(0, ddof=1) > 0, a.std(0, ddof=1), 1) for part in (a, b)]),
     ("03.5", lambda s, w, n, peak: peak * (s / w if s < w else np.cos(np.pi * (s - w) / (n - 1 - w)) / 2 + 0.5)), ("04.4", _with_roc_curve), ("04.6", _with_odds),
     ("04.2", lambda y, p, t: {"sensitivity": np.float32((p >= t)[y == 1].mean()), "specificity": (p < t)[y == 0].mean()}),
+    ("04.2", lambda y, p, t: {"specificity": (p < t)[y == 0].mean(), "sensitivity": (p >= t)[y == 1].mean()}),
+    ("04.2", lambda y, p, t: np.array([(p >= t)[y == 1].mean(), (p < t)[y == 0].mean()])),
+    ("03.6", lambda a, p: np.array(_patience()(a, p))), ("03.6", lambda a, p: pd.Series(_patience()(a, p), ["run", "kept"])),
+    ("03.6", lambda a, p: dict(zip(("kept", "run"), _patience()(a, p)[::-1]))),
+    ("04.3", lambda y, p: round(roc_auc_score(y, p), 3)), ("02.5", lambda y: np.round((len(y) / (2 * np.bincount(y)))[y], 3)), ("04.4", _on_a_grid),
 ])
 def test_another_way_that_works_passes(task, answer):
     for seed in range(8):
         assert verdict(task, answer, seed).passed, (seed, verdict(task, answer, seed))
+
+
+def test_two_decimals_are_enough_in_the_capstone():
+    for seed in range(20):
+        facts = _Facts(seed)
+        rates = {f"{name}_{site}": round(facts.at[site][key], 2) for site in ("here", "there") for name, key in
+                 (("sensitivity", "recall"), ("specificity", "specificity"), ("ppv", "precision"))}
+        letters = {f"{site}_{who}": round(facts.marker(site)[who], 2) for site in ("here", "there") for who in ("ill", "healthy")}
+        aucs = {site: round(auc, 2) for site, auc in facts.auc.items()}
+        for task, answer in (("05.1", aucs), ("05.2", rates), ("05.3", round(facts.known.mean(), 2)), ("05.4", letters),
+                             ("05.6", round(facts.honest[facts.problem], 2))):
+            assert verdict(task, answer, seed).passed, (task, seed, answer, verdict(task, answer, seed))
+        percent = verdict("05.1", {site: round(100 * auc) for site, auc in aucs.items()}, seed)
+        assert percent.misconception == "percent instead of a share", percent
+        wrong = verdict("05.2", rates | {"specificity_here": facts.at["here"]["npv"]}, seed)
+        assert not wrong.passed and wrong.misconception != "accuracy taken for PPV", wrong
+
+
+@pytest.mark.parametrize("task, answer, words", [
+    ("02.6", lambda *case: "x", "One AUC is asked for, not 'x'."),
+    ("01.5", lambda h, s: min(3, int(np.isin(h[s == "test"], h[s == "train"]).sum())), "In trial 2 there are"),
+    ("04.6", lambda p, then, now: p * now / 0.6 / (p * now / 0.6 + (1 - p) * (1 - now) / 0.4), "From 0.5 to 0.1"),
+    ("01.2", lambda name: re.search(r"\d+", name).group(), "two children, and your keys are the same"),
+    ("02.3", lambda x: x.squeeze()[..., None], "Films of shape (1, 6, 10) came out with shape (6, 10, 1)."),
+    ("02.3", lambda x: object(), "Your function returned something of the type 'object'; an array is asked for"),
+    ("01.2", "person12", "A function is asked for, its name without brackets, not str."),
+    ("03.3", list("abcdefg"), None),
+    ("01.3", "b58", "Write the child's part of the file names, such as 'person12_virus'."),
+    ("05.1", {"Here": 0.9, "There": 0.8}, "Your dict has the keys 'Here', 'There'; asked for are 'here', 'there'."),
+    ("05.1", {"here": None, "there": None}, "Put your values in place of None: here, there."),
+    ("04.2", lambda y, p, t: {"a": 1, "b": 2}, "Return two shares: sensitivity, specificity."),
+])
+def test_what_is_said_helps_on(task, answer, words):
+    found = verdict(task, answer)
+    assert not found.passed
+    if words is None:
+        assert not found.right, "every right letter beside a wrong one tells the whole answer"
+    else:
+        assert words in found.message, found
+
+
+@pytest.mark.parametrize("answer", [np.array(SAFE), pd.Series(SAFE), pd.Series(SAFE, dtype="string").unique(), set(SAFE), "".join(SAFE)], ids=lambda value: type(value).__name__)
+def test_letters_pass_in_any_form(answer):
+    assert verdict("03.3", answer).passed
+
+
+def test_odd_forms_of_one_value_are_read():
+    problem = hospital.problem_of(1)
+    assert verdict("05.5", np.array(problem), 1).passed and verdict("05.5", np.array([problem]), 1).passed
+    assert verdict("02.2", np.array(FACTS["features"] + 1)).passed and verdict("02.2", np.array([FACTS["features"] + 1])).passed
+    assert plain.to_plain(np.array(None)) is None
+    assert world_seed("05", 12345) == world_seed("05", "12345") and world_seed("05", None) == 0

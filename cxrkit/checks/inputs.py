@@ -141,13 +141,19 @@ def _at(rng):
 
 
 def _ranked(rng):
-    """04.3: labels, probabilities, with ties between the classes."""
-    return [list(_scored(rng, n, decimals=1, share=share)) for n, share in ((50, 0.5), (80, 0.3), (120, 0.65))]
+    """04.3: labels, probabilities, with ties between the classes; the last model ranks the wrong way round."""
+    cases = [list(_scored(rng, n, decimals=1, share=share)) for n, share in ((50, 0.5), (80, 0.3), (120, 0.65))]
+    labels, probabilities = _scored(rng, 70, decimals=1)
+    return [*cases, [1 - labels, probabilities]]
 
 
 def _costly(rng):
-    """04.4: labels, probabilities, cost of a missed pneumonia, cost of a false alarm; few steps, so that a tie costs."""
-    return [[*_scored(rng, n, share=share), missed, alarm] for n, share, missed, alarm in
+    """04.4: labels, probabilities, cost of a missed pneumonia, cost of a false alarm; few steps, so that a tie costs, and none of them
+    on the hundredths, where a grid of thresholds would hang on the last bit."""
+    def beside(labels, probabilities):
+        return labels, np.round(np.clip(probabilities - 0.003, 0.001, 1), 3)
+
+    return [[*beside(*_scored(rng, n, share=share)), missed, alarm] for n, share, missed, alarm in
             ((120, 0.4, 10.0, 1.0), (150, 0.5, 1.0, 8.0), (200, 0.3, 30.0, 2.0), (160, 0.6, 3.0, 3.0))]
 
 

@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 from ..data.splits import naive_key, patient_key
 from . import lesson, worlds
 from .inputs import inputs
-from .verdict import FORM, fields, miss, named, number, returned, same, text
+from .verdict import FORM, fields, first_wrong, miss, named, number, returned, same, text
 
 
 def _rule(value, seed, right):
@@ -48,8 +48,10 @@ def _key(value, seed, right):
         right.append("films of different children never share a name")
     if not parted:
         right.append("films of one child always share a name")
+    i, j = np.argwhere((ours != true) & (pairs > 0))[0]
+    said = "one child, and your keys differ" if true[i, j] else "two children, and your keys are the same"
     miss(None, f"Of {int(pairs.sum())} pairs of films {joined} of different children get one name, and {parted} of one child get two. "
-               "Try the names with a fourth number, and person447_virus_921_1.jpeg.")
+               f"Try '{names[i]}' and '{names[j]}': {said}.")
 
 
 def _leaked(value, seed, right):
@@ -64,7 +66,7 @@ def _leaked(value, seed, right):
         return f"{leaked} has {count} films, on both sides. A network could know this child by its ribs."
     if patient_key(answer.rsplit("/", 1)[-1])[0].lower() == leaked:
         right.append("that is a film of the leaked child")
-        miss("a film instead of a child", "Name the child, as your function of task 01.2 does, not one of its films.")
+        miss("a film instead of a child", "Name the child, such as 'person12_virus', not one of its films.")
     if answer == leaked.split("_")[0]:
         right.append("the number is right")
         miss("the person number alone", "There may be two children of that number, one with bacterial and one with viral pneumonia. Say which.")
@@ -74,7 +76,7 @@ def _leaked(value, seed, right):
         miss("namesakes taken for one child", f"'{answer}' is on both sides, but as two children: one bacterial, one viral. Look for a child, not a number.")
     if answer in set(child):
         miss("a child on one side only", f"All films of {answer} are in {' and '.join(sorted(where))}. Which child has films in train and in val?")
-    miss(None, f"No child of this table is called '{answer}'. Use the names that your function of task 01.2 gives.")
+    miss(None, f"No child of this table is called '{answer}'. Write the child's part of the file names, such as 'person12_virus'.")
 
 
 def _grouped(value, seed, right):
@@ -103,7 +105,7 @@ def _grouped(value, seed, right):
     if not np.array_equal(masks[0], masks[4]):
         miss("another split each time", "The same patients and the same seed gave two different splits. Nobody could repeat your result. "
                                         "Make a generator from the seed, np.random.default_rng(seed), and mind that a Python set has no fixed order.")
-    right.append("the same seed gives the same split")
+    right.append("the same seed gives the same split, within one session")
     if np.array_equal(masks[0], masks[5]):
         miss("the seed is not used", "Two seeds gave the same split. Nobody could see how much your result depends on the split.")
     return "Whole patients, the right share, repeatable: this split can carry a result."
@@ -142,7 +144,8 @@ def _crossed(value, seed, right):
         "training films counted": (rows(lambda h, test: h[~test].isin(h[test]).sum()),
                                    "You count the training films that have a copy in the test. Ask the other way round."),
     })
-    miss(None, f"In the first trial there are {int(true[0])} such test films; your function says {counts[0]:g}.")
+    k = first_wrong(counts, true)
+    miss(None, f"In trial {k + 1} there are {int(true[k])} such test films; your function says {counts[k]:g}.")
 
 
 def _giveaway(value, seed, right):

@@ -4,7 +4,7 @@ import numpy as np
 
 from . import lesson, worlds
 from .inputs import inputs
-from .verdict import FORM, UNTOUCHED, fields, miss, named, number, returned, same
+from .verdict import FORM, UNTOUCHED, fields, miss, named, number, pair, returned, same
 
 _KEEP = {  # whether a change leaves the diagnosis alone, and what is to be said of it
     "turn the film by up to 5 degrees": (True, "children do not lie straight"),
@@ -47,6 +47,7 @@ def _stories(value, seed, right):
 
 def _changes(value, seed, right):
     offered = worlds.changes(seed)
+    value = value.tolist() if isinstance(value, np.ndarray) else value
     if not isinstance(value, (list, str)) or not all(isinstance(letter, str) for letter in value):
         miss(FORM, "A list of letters is asked for, such as ['a', 'b'].")
     if len(value) == 0:
@@ -54,12 +55,13 @@ def _changes(value, seed, right):
     chosen = {letter.strip().lower() for letter in value} - {"", ","}
     if chosen - set(offered):
         miss(FORM, f"There is no change {', '.join(sorted(chosen - set(offered)))[:40]}; there are {', '.join(offered)}.")
-    right += [f"{letter}, {offered[letter]}: yes" for letter in sorted(chosen) if _KEEP[offered[letter]][0]]
+    kept = [f"{letter}, {offered[letter]}: yes" for letter in sorted(chosen) if _KEEP[offered[letter]][0]]
     for change, name in (("mirror it, left for right", "a mirrored chest is still this child's chest"), ("turn it upside down", "more variety is always better"),
                          ("stretch it to twice its width", "shape does not matter")):
         letter = next(key for key, text in offered.items() if text == change)
         if letter in chosen:
             miss(name, f"{letter}, {change}: {_KEEP[change][1]}.")
+    right += kept  # not beside a wrong letter: all letters at once would be told the answer
     left = [letter for letter, change in offered.items() if _KEEP[change][0] and letter not in chosen]
     if left:
         miss("too careful", f"{len(left)} more can happen at any X-ray machine without the diagnosis changing. For each: could another technician have taken it so?")
@@ -112,6 +114,8 @@ def _schedule(value, seed, right):
     def like(rule, where=slice(None)):
         return np.abs(rates - rule)[where].max() <= room
 
+    if np.ptp(rates[~warming]) < 1e-9:
+        miss("no cool-down", "After the warm-up it stays where it is. Let it fall along half a cosine, from `peak` to 0.")
     whole = 0.5 * (1 + np.cos(np.pi * steps / totals))
     if like(cool, ~warming) and like(np.ones_like(rates), warming) or like(whole):
         miss("no warm-up", "It starts at its peak. In the first steps the optimiser does not yet know how large the gradients are; begin near 0.")
@@ -144,12 +148,7 @@ def _stopped(aucs, patience, better=lambda new, best: new > best, extra=0):
 
 def _patience(value, seed, right):
     cases = inputs("03.6", seed)
-    results = []
-    for result in returned(value, cases):
-        pair = list(result.values()) if isinstance(result, dict) else result
-        if not isinstance(pair, (list, np.ndarray)) or len(pair) != 2:
-            miss(FORM, "Return two whole numbers: epochs run, epoch kept.")
-        results.append([number(item, "a whole number") for item in pair])
+    results = [pair(result, ("run", "kept"), "whole numbers") for result in returned(value, cases)]
 
     def rule(f):
         return [list(f(*case)) for case in cases]

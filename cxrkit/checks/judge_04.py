@@ -6,7 +6,7 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 from ..evaluation import at_threshold, reliability_curve
 from . import lesson, worlds
 from .inputs import inputs
-from .verdict import FORM, PERCENT, fields, miss, named, number, returned, same, share
+from .verdict import FORM, PERCENT, fields, first_wrong, miss, named, number, pair, returned, same, share
 
 RARE = 0.05  # the village of task 04.1
 BIN = (0.8, 0.9)  # the bin of task 04.5
@@ -20,12 +20,7 @@ def _village(value, seed, right):
 
 def _rates(value, seed, right):
     cases = inputs("04.2", seed)
-    results = []
-    for result in returned(value, cases):
-        pair = list(result.values()) if isinstance(result, dict) else result
-        if not isinstance(pair, (list, np.ndarray)) or len(pair) != 2:
-            miss(FORM, "Return two shares: sensitivity, specificity.")
-        results.append([number(item, "a share") for item in pair])
+    results = [pair(result, ("sensitivity", "specificity"), "shares") for result in returned(value, cases)]
 
     def rates(names, edge=0.0):
         tables = [at_threshold(y, np.clip(p - edge, 0, 1), t) for y, p, t in cases]
@@ -51,7 +46,7 @@ def _rates(value, seed, right):
     }, 1e-3)
     named(results, {"the threshold is not used": ([[table["recall"], table["specificity"]] for table in (at_threshold(y, p, 0.5) for y, p, _ in cases)],
                                                  "Your function cuts at 0.5 whatever it is given. Compare with `threshold`.")}, 1e-3)
-    k = next(k for k, (a, b) in enumerate(zip(results, true)) if not same(a, b, 1e-3))
+    k = first_wrong(results, true, 1e-3)
     miss(None, f"In trial {k + 1} the sensitivity is {true[k][0]:.3f} and the specificity {true[k][1]:.3f}; yours are {results[k][0]:.3f} and "
                f"{results[k][1]:.3f}.")
 
@@ -60,7 +55,7 @@ def _auc(value, seed, right):
     cases = inputs("04.3", seed)
     results = [number(result, "one AUC") for result in returned(value, cases)]
     true = [roc_auc_score(y, p) for y, p in cases]
-    if all(same(a, b, 1e-4) for a, b in zip(results, true)):
+    if all(same(a, b, 6e-4) for a, b in zip(results, true)):
         return "The chance that an ill child gets a higher score than a healthy one; a tie counts a half."
 
     def pairs(tie):
@@ -72,11 +67,20 @@ def _auc(value, seed, right):
         "a tie counts nothing": (pairs(0), "Some ill and healthy children have the same score. Such a pair counts a half."),
         "a tie counts in full": (pairs(1), "A pair with equal scores counts a half: the model cannot tell the two."),
         "accuracy taken for AUC": ([accuracy_score(y, p >= 0.5) for y, p in cases], "That is the share of right calls at one threshold."),
-        "ranked the wrong way round": ([1 - v for v in true], "Below a half: the ill should get the higher scores. Are labels and scores exchanged, or a sign?"),
-    }, 1e-4)
+        "ranked the wrong way round": ([1 - v for v in true], "The ill should get the higher scores. Are labels and scores exchanged, or a sign?"),
+        "an AUC below a half turned over": ([max(v, 1 - v) for v in true], "In one trial the model ranks the wrong way round. Then the AUC is below a half, and that is what to report."),
+    }, 6e-4)
+    named(results, {
+        "the AUC of labels, not of scores": ([roc_auc_score(y, p > 0.5) for y, p in cases], "The scores were cut at 0.5 first, and the ranking is gone. "
+                                                                                            "Hand over the probabilities themselves."),
+        "accuracy taken for AUC": ([accuracy_score(y, p > 0.5) for y, p in cases], "That is the share of right calls at one threshold."),
+    }, 6e-4)
     if any(not 0 <= v <= 1 for v in results):
         miss(FORM, f"An AUC lies between 0 and 1; yours is {results[0]:g}.")
-    miss(None, f"In the first trial the AUC is {true[0]:.3f}; your function says {results[0]:.3f}. Mind ties.")
+    if all(same(a, b, 0.006) for a, b in zip(results, true)):
+        miss("rounded", "Right to two decimals. Return the AUC as it is, without rounding it.")
+    k = first_wrong(results, true, 6e-4)
+    miss(None, f"In trial {k + 1} the AUC is {true[k]:.4f}; your function says {results[k]:.4f}. Mind ties.")
 
 
 def _called(case, threshold, strict=False):
@@ -98,16 +102,20 @@ def _cost(value, seed, right):
     cases = inputs("04.4", seed)
     # scikit-learn's roc_curve begins with a threshold of infinity: nobody is flagged
     thresholds = [1.01 if result == np.inf else number(result, "one threshold") for result in returned(value, cases)]
-    if all(t == round(t) for t in thresholds) and max(thresholds) > 1.1:
-        miss("a position instead of a threshold", "A whole number: is it a place in a list (`np.argmin`)? Return the threshold that stands there.")
-    if all(t > 1.1 for t in thresholds):
-        miss(PERCENT, "A threshold is a probability from 0 to 1.")
 
     def paid(errors):
         return [case[2] * missed + case[3] * alarms for case, (missed, alarms) in zip(cases, errors)]
 
     errors = [_called(case, t) for case, t in zip(cases, thresholds)]
     best = [_cheapest(case, case[2], case[3]) for case in cases]
+    if max(thresholds) > 1.1 and same(paid([_called(case, round(t / 100, 6)) for case, t in zip(cases, thresholds)]), paid(best), 1e-9):
+        miss(PERCENT, "Your thresholds are in percent. A threshold is a probability from 0 to 1.")
+    if same(thresholds, paid(best), 1e-6):
+        miss("the cost instead of the threshold", "That is the least cost. Return the threshold at which it is reached.")
+    if all(t == round(t) for t in thresholds) and max(thresholds) > 1.1:
+        miss("a position instead of a threshold", "A whole number: is it a place in a list (`np.argmin`)? Return the threshold that stands there.")
+    if all(t > 1.1 for t in thresholds):
+        miss(FORM, "A threshold is a probability from 0 to 1.")
     if same(paid(errors), paid(best), 1e-9):
         return f"No other threshold is cheaper. In the first trial: {best[0][0]} missed, {best[0][1]} false alarms, cost {paid(best)[0]:g}."
     if same(paid([_called(case, t, strict=True) for case, t in zip(cases, thresholds)]), paid(best), 1e-9):
@@ -150,6 +158,11 @@ def _curve(value, seed, right):
                                               "share that is ill.")
     if same(stated, sum(BIN) / 2, 1e-9) and not same(row["stated"], sum(BIN) / 2, 5e-4):
         miss("the middle of the bin", "0.85 is the middle of the bin. Take the mean of the probabilities that are really in it.")
+    p, y = films["probability"], films["label"]
+    for edges in ((p >= BIN[0]) & (p < BIN[1]), (p > BIN[0]) & (p < BIN[1]), (p >= BIN[0]) & (p <= BIN[1])):
+        theirs = p[edges].mean(), y[edges].mean()
+        if not edges.equals(inside) and same((stated, observed), theirs, 1e-4) and not same((stated, observed), (row["stated"], row["observed"]), 0.006):
+            miss("the wrong side of the bin's edge", "The bin begins above 0.8 and ends with 0.9: a film at exactly 0.9 belongs to it, one at exactly 0.8 does not.")
     if same(stated, row["stated"], 0.006):
         right.append(f"stated: on average the model says {row['stated']:.1%}")
     elif same(stated, above["probability"].mean(), 0.006) or same(observed, above["label"].mean(), 0.006):
@@ -200,8 +213,10 @@ def _moved(value, seed, right):
     }, 1e-3)
     if any((result < 0).any() or (result > 1).any() for result in results):
         miss(FORM, "Some of your probabilities lie outside 0 to 1.")
-    k = int(np.argmin(np.abs(cases[0][0] - 0.5)))
-    miss(None, f"From {cases[0][1]} to {cases[0][2]} a probability of {cases[0][0][k]:.3f} becomes {true[0][k]:.3f}; yours says {results[0][k]:.3f}.")
+    trial = first_wrong(results, true, 1e-3)
+    p, then, now = cases[trial]
+    k = int(np.argmax(np.abs(results[trial] - true[trial])))
+    miss(None, f"From {then} to {now} a probability of {p[k]:.3f} becomes {true[trial][k]:.3f}; yours says {results[trial][k]:.3f}.")
 
 
 JUDGES = {"04.1": _village, "04.2": _rates, "04.3": _auc, "04.4": _cost, "04.5": _curve, "04.6": _moved}

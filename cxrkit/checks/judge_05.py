@@ -5,7 +5,7 @@ from sklearn.metrics import roc_auc_score
 
 from ..evaluation import at_threshold
 from .hospital import PROBLEMS, hospital, problem_of
-from .verdict import FORM, fields, miss, same, share, text
+from .verdict import FORM, fields, miss, near, same, share, text
 
 SIZE = 16  # pixels: the judge needs the table, not the films
 REMEDIES = {  # what can be done, and whether it mends which problem
@@ -58,7 +58,7 @@ def _bayes(sensitivity, specificity, prevalence):
 def _ranking(value, seed, right):
     facts, answer = _Facts(seed), fields(value, ("here", "there"))
     ours = {site: share(answer[site], facts.auc[site], 0.003) for site in ("here", "there")}
-    right += [f"the AUC {site} is right" for site in ours if same(ours[site], facts.auc[site], 0.003)]
+    right += [f"the AUC {site} is right" for site in ours if near(ours[site], facts.auc[site], 0.003)]
     if len(right) == 2:
         return f"{facts.auc['here']:.3f} here and {facts.auc['there']:.3f} there. Is that a fall? Keep the two numbers in mind."
     if same(ours["here"], facts.auc["there"], 0.003) and same(ours["there"], facts.auc["here"], 0.003):
@@ -83,20 +83,21 @@ def _decisions(value, seed, right):
     true = {name: facts.at[name.split("_")[1]][keys[name.split("_")[0]]] for name in names}
     answer = fields(value, names)
     ours = {name: share(answer[name], true[name], 0.003) for name in names}
-    right += [f"{name} is right" for name in names if same(ours[name], true[name], 0.003)]
+    right += [f"{name} is right" for name in names if near(ours[name], true[name], 0.003)]
     if len(right) == len(names):
         return f"PPV {true['ppv_here']:.0%} here and {true['ppv_there']:.0%} there. Which of the six moved, and which stayed?"
     for site in ("here", "there"):
         a, b, c = (f"{rate}_{site}" for rate in ("sensitivity", "specificity", "ppv"))
+        a_right, c_right = near(ours[a], true[a], 0.003), near(ours[c], true[c], 0.003)
         if same(ours[a], true[b], 0.003) and same(ours[b], true[a], 0.003):
             miss("specificity for sensitivity", f"{site}: the two are exchanged. Sensitivity is counted among the ill.")
-        if same(ours[a], true[c], 0.003) and not same(true[a], true[c], 0.003):
+        if same(ours[a], true[c], 0.003) and not a_right:
             miss("PPV read as sensitivity", f"{site}: you divide by the films that were called ill. Divide by those that are.")
-        if same(ours[c], true[a], 0.003) and not same(true[a], true[c], 0.003):
+        if same(ours[c], true[a], 0.003) and not c_right:
             miss("sensitivity read as PPV", f"{site}: PPV is counted among the flagged: of them, the share that is ill.")
-        if same(ours[c], facts.at[site]["accuracy"], 0.003):
+        if same(ours[c], facts.at[site]["accuracy"], 0.003) and not c_right:
             miss("accuracy taken for PPV", f"{site}: that is the share of right calls. PPV looks at the flagged films only.")
-    wrong = [name for name in names if not same(ours[name], true[name], 0.003)]
+    wrong = [name for name in names if not near(ours[name], true[name], 0.003)]
     miss(None, f"Look again at {', '.join(wrong)}. A film is flagged where its probability is at least 0.5.")
 
 
@@ -104,7 +105,7 @@ def _leak(value, seed, right):
     facts = _Facts(seed)
     true = float(facts.known.mean())
     answer = share(value, true, 0.004)
-    if same(answer, true, 0.004):
+    if near(answer, true, 0.004):
         return f"{true:.0%} of {len(facts.test)} test films show a child that was trained on."
     if same(answer, int(facts.known.sum()), 0.5) and true:
         miss("a count instead of a share", f"{answer:g} films. Of how many test films? Give the share.")
@@ -126,7 +127,7 @@ def _marker(value, seed, right):
     answer = fields(value, names)
     true = {f"{site}_{who}": facts.marker(site)[who] for site in ("here", "there") for who in ("ill", "healthy")}
     ours = {name: share(answer[name], true[name], 0.004) for name in names}
-    right += [f"{name} is right" for name in names if same(ours[name], true[name], 0.004)]
+    right += [f"{name} is right" for name in names if near(ours[name], true[name], 0.004)]
     if len(right) == 4:
         return f"Here {true['here_ill']:.0%} of the ill and {true['here_healthy']:.0%} of the healthy have an L. If the letter knows nothing, the two are alike."
     blank = facts.films[facts.films["label"] == 1]
@@ -138,7 +139,7 @@ def _marker(value, seed, right):
         miss("the question turned round", "That is the share of ill among the films with L. Asked is the share of L among the ill.")
     if same(ours["here_ill"], true["here_healthy"], 0.004) and same(ours["here_healthy"], true["here_ill"], 0.004):
         miss("ill and healthy exchanged", "Label 1 is ill.")
-    miss(None, f"Look again at {', '.join(n for n in names if not same(ours[n], true[n], 0.004))}: all films of the site that have a letter; among "
+    miss(None, f"Look again at {', '.join(n for n in names if not near(ours[n], true[n], 0.004))}: all films of the site that have a letter; among "
                "the ill (or healthy), the share with L.")
 
 
@@ -166,7 +167,7 @@ def _honest(value, seed, right):
     facts = _Facts(seed)
     true = facts.honest[facts.problem]
     answer = share(value, true, 0.004)
-    if same(answer, true, 0.004):
+    if near(answer, true, 0.004):
         extra = {"leakage": f"On children it had never met the AUC is {true:.3f}; the other hospital found {facts.auc['there']:.3f}.",
                  "marker": f"Among films with the same letter the AUC is {true:.3f}: that is what the lungs alone give. There it was {facts.auc['there']:.3f}.",
                  "prevalence": f"A PPV of {true:.0%} was to be expected; {facts.at['there']['precision']:.0%} was found. Nothing is broken."}

@@ -75,6 +75,10 @@ def kept_epoch(answer, history) -> str:
         miss("the last epoch is the best", "That is the last epoch. Training longer is not always better: compare the validation AUCs.")
     if answer == rows.loc[rows["loss"].idxmin(), "epoch"]:
         miss("training loss decides", "That epoch has the lowest training loss; films that were trained on cannot tell when to stop.")
+    if answer == rows.loc[rows["val_loss"].idxmin(), "epoch"]:
+        miss("validation loss decides", "That epoch has the lowest validation loss. The greatest validation AUC decides; the loss only where AUCs are equal.")
+    if answer == best - 1:
+        miss("epochs counted from 0", "Epochs are counted from 1: take the number in the column `epoch`, not the row's.")
     miss(None, "Look for the greatest val_auc in the fine-tuning rows; where two are equal, the lower val_loss decides.")
 
 

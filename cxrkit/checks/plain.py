@@ -19,6 +19,7 @@ TEXT = 100_000  # characters in one text
 BYTES = 64_000_000  # of one answer as `dumps` writes it
 _KINDS = "biufU"  # of arrays: bool, whole, float, text
 _SCALARS = tuple({np.dtype(code).type for code in ("?", "b", "h", "i", "l", "q", "B", "H", "I", "L", "Q", "e", "f", "d", "U")})
+_PANDAS_ARRAYS = ("StringArray", "ArrowStringArray", "BooleanArray", "IntegerArray", "FloatingArray", "NumpyExtensionArray")  # of `unique()`
 _NPY = "__npy__"
 
 
@@ -67,7 +68,8 @@ def _plain(value, depth, budget):
     if pandas is not None:
         if value is pandas.NA or value is pandas.NaT:
             return None
-        if kind in (pandas.Series, pandas.Index, pandas.RangeIndex, pandas.Categorical):
+        arrays = tuple(getattr(pandas.arrays, name) for name in _PANDAS_ARRAYS if hasattr(pandas.arrays, name))
+        if kind in (pandas.Series, pandas.Index, pandas.RangeIndex, pandas.Categorical, *arrays):
             return _plain(np.asarray(value), depth - 1, budget)
         if kind is pandas.DataFrame:
             return {_key(name): _plain(value[name], depth - 1, budget) for name in value.columns}
@@ -75,6 +77,8 @@ def _plain(value, depth, budget):
 
 
 def _array(value, depth, budget):
+    if value.ndim == 0:
+        return _plain(value.item(), depth - 1, budget)
     if value.dtype.kind == "O":
         return [_plain(item, depth - 1, budget) for item in value.tolist()]
     if value.dtype.kind not in _KINDS:
@@ -159,11 +163,11 @@ def _read_npy(data):
 def call(function, arguments) -> dict:
     """Call a student's function on copies of plain arguments; return {"returned": plain} or {"raised": "TypeError: ..."}."""
     if not callable(function):
-        return {"raised": f"NotPlain: the answer must be a function, not {_type_name(type(function))}"}
+        return {"raised": f"NotPlain: a function is asked for, its name without brackets, not {_type_name(type(function))}"}
     try:
         return {"returned": to_plain(function(*[_copy(argument) for argument in arguments]))}
     except Exception as problem:  # whatever a student's code raises is an answer too
-        text = str(problem) if type(problem) is not NotPlain else f"your function returned {problem}"
+        text = str(problem) if type(problem) is not NotPlain else f"your function returned {problem}; an array is asked for, or plain numbers"
         return {"raised": f"{_type_name(type(problem))}: {text}"[:300]}
 
 

@@ -13,8 +13,8 @@ QUIZZES = {
             "c": ("It cannot be known.", "Here the names do tell it, once the scheme is known."),
         }},
         {"ask": "One child has six films. Why must all six be on one side?", "right": "a", "choices": {
-            "a": ("A network can know the child by its ribs and heart, and then needs no lungs.", "Right for the wrong reason: the score would not "
-                                                                                                  "hold for new children."),
+            "a": ("A network can know the child by its ribs and heart, and then needs no lungs.", "The network would be right for the wrong reason, "
+                                                                                                  "and its score would not hold for new children."),
             "b": ("Otherwise the classes get unbalanced.", "Balance is another matter; six films move it little."),
             "c": ("Copies of one film would be counted twice.", "Six films of a child are six films. Copies are a leak of their own."),
         }},

@@ -102,13 +102,13 @@ def find_set(number: str) -> ExerciseSet:
     return SETS[number]
 
 
-def world_seed(number: str, student: str = "") -> int:
+def world_seed(number: str, student: str | int | None = "") -> int:
     """Return the seed of the data that a student's notebook of this set shows.
 
     0 in sets 01-04, so that a class can talk about the same numbers. In 05 it is drawn from the student's name; spaces around it,
     letter case and the way in which an accent is stored (a Mac's folders keep it apart from its letter) make no difference, and no name gives 0.
     """
-    name = unicodedata.normalize("NFC", unicodedata.normalize("NFC", student).strip().casefold())
+    name = unicodedata.normalize("NFC", unicodedata.normalize("NFC", "" if student is None else str(student)).strip().casefold())
     if find_set(number).number != "05" or not name:
         return 0
     return 1 + int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") % 1_000_000

@@ -52,10 +52,22 @@ def same(a, b, tolerance=1e-6) -> bool:
     return a.shape == b.shape and bool(np.allclose(a, b, rtol=0, atol=tolerance))
 
 
+def near(value, expected, tolerance) -> bool:
+    """Say whether a number is the expected one, or the expected one rounded to two decimals."""
+    return same(value, expected, tolerance) or abs(value - round(float(expected), 2)) < 1e-9
+
+
+def first_wrong(results, true, tolerance=1e-6) -> int:
+    """Return which trial to show: the first that does not agree."""
+    return next(k for k, (a, b) in enumerate(zip(results, true)) if not same(a, b, tolerance))
+
+
 def number(value, what="a number") -> float:
     """Return a plain number as float, or stop."""
     if isinstance(value, np.ndarray) and value.size == 1 and value.dtype.kind in "iuf":
-        value = value.reshape(-1)[0].item()
+        value = value.reshape(-1)[0]
+    if isinstance(value, np.generic):  # an element of an array
+        value = value.item()
     if type(value) not in (int, float):
         miss(FORM, f"{what[0].upper()}{what[1:]} is asked for, not {form(value)}.")
     if not np.isfinite(value):
@@ -66,14 +78,25 @@ def number(value, what="a number") -> float:
 def share(value, expected, tolerance, what="a share from 0 to 1, such as 0.25") -> float:
     """Return a share from 0 to 1; stop at one that was given in percent."""
     value = number(value, what)
-    if abs(value - expected) > tolerance and abs(value / 100 - expected) <= tolerance and value > 1:
+    if not near(value, expected, tolerance) and near(value / 100, expected, tolerance) and value > 1:
         miss(PERCENT, f"{value:g} is in percent. Give the share: {value:g} % is {value / 100:g}.")
     return value
 
 
+def pair(value, names, what) -> list:
+    """Return two numbers that were given in order or by name, or stop."""
+    if isinstance(value, dict) and set(value) == set(names):
+        value = [value[name] for name in names]
+    if not isinstance(value, (list, np.ndarray)) or len(value) != 2:
+        miss(FORM, f"Return two {what}: {', '.join(names)}.")
+    return [number(item, f"a {what.removesuffix('s')}") for item in value]
+
+
 def text(value, what="a text") -> str:
     """Return a plain text without the spaces around it, or stop."""
-    if isinstance(value, (list, np.ndarray)) and len(value) == 1:
+    if isinstance(value, np.ndarray):
+        value = value.reshape(-1).tolist()
+    if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if not isinstance(value, str):
         miss(FORM, f"{what[0].upper()}{what[1:]} in quotes is asked for, not {form(value)}.")
@@ -84,6 +107,8 @@ def fields(value, names) -> dict:
     """Return a dict that has all of `names`, or stop at the first that is missing or still None."""
     if type(value) is not dict:
         miss(FORM, f"A dict with {', '.join(names)} is asked for, not {form(value)}.")
+    if value and not set(names) & set(value):
+        miss(FORM, f"Your dict has the keys {', '.join(map(repr, list(value)[:6]))[:80]}; asked for are {', '.join(map(repr, names))}.")
     if all(value.get(name) is None for name in names):
         miss(UNTOUCHED, f"Put your values in place of None: {', '.join(names)}.")
     for name in names:
@@ -111,8 +136,11 @@ def returned(outcomes, cases) -> list:
         miss(FORM, "A function is asked for.")
     raised = [k for k, outcome in enumerate(outcomes) if "raised" in outcome]
     if raised:
+        said = str(outcomes[raised[0]]["raised"])
+        if said.startswith("NotPlain: "):
+            miss(FORM, f"{said[10].upper()}{said[11:200]}.")
         many = f"{len(raised)} of {len(outcomes)} inputs" if len(outcomes) > 1 else "its input"
-        miss(RAISES, f"On {many} your function raised {str(outcomes[raised[0]]['raised'])[:200]}")
+        miss(RAISES, f"On {many} your function raised {said[:200]}")
     results = [outcome.get("returned") for outcome in outcomes]
     if all(result is None for result in results):
         miss(UNTOUCHED, "Your function returns nothing yet. Write its body, end with `return ...`, and run both cells again.")

@@ -102,7 +102,7 @@ handed_over = worlds.leaky_table()
 handed_over.head()
 
 # %% task="01.3"
-answer_01_3 = None  # the child's name as your function of 01.2 gives it, such as "person12_virus"
+answer_01_3 = None  # the child's part of the file names, such as "person12_virus"
 ### BEGIN SOLUTION
 child = handed_over["path"].str.rsplit("/", n=1).str[-1].map(answer_01_2)
 (answer_01_3,) = set(child[handed_over["split"] == "train"]) & set(child[handed_over["split"] == "val"])
@@ -133,7 +133,7 @@ else:
 #
 # - `patients`: an array of names, one for each film; `share`: which part of the *films* goes to validation; `seed`: a whole number.
 # - Return an array of True (validation) and False (training), one for each film.
-# - The same seed must give the same split, another seed another one. Whole patients rarely give the share exactly; come as near as they allow.
+# - The same seed must give the same split, also after a restart (a Python set has another order each time: sort the names), and another seed another one. Whole patients rarely give the share exactly; come as near as they allow.
 
 # %% task="01.4"
 def answer_01_4(patients, share, seed):
