@@ -26,9 +26,10 @@ from views import PIXEL_VIEWS, scores_by_view
 
 import cxrkit
 from cxrkit import stages, training
-from cxrkit.evaluation import choose_threshold
+from cxrkit.evaluation import at_threshold, choose_threshold, patient_bootstrap, wilson
 from cxrkit.files import atomic_path
 from cxrkit.locate import cache_folder
+from cxrkit.runs import reopen_run
 
 HERE = Path(__file__).resolve().parent
 KEY = ["recipe", "size", "epochs", "seed"]
@@ -104,6 +105,35 @@ def whole(out: Annotated[str, typer.Option(help="the run folder that it leaves")
     views = scores_by_view(changed.labels, changed.table, logits)
     seconds = finished.manifest["stages"]["fine_tuned"]["seconds"]
     _append(folder / "results.csv", [_row("profile laptop", config, view, *scored) | {"seconds": round(seconds)} for view, scored in views.items()])
+
+
+@app.command()
+def opened(runs: Annotated[list[Path], typer.Argument(help="folders that `whole` or `cxrkit run` left")],
+           why: Annotated[str, typer.Option(help="what the look is for; kept in looks.csv")], folder: Folder = HERE):
+    """Open the test split of finished runs, and log it: at the locked threshold, and at the highest that keeps the same validation sensitivity."""
+    shown = []
+    for path in runs:
+        finished = reopen_run(path)
+        lock, val, test = finished.read_lock(), finished.read_predictions("fine_tuned", "val"), finished.read_predictions("fine_tuned", "test")
+        ill = np.sort(val["probability"][val["label"] == 1])[::-1]
+        ends = {"locked": lock["value"], "highest": float(ill[int(np.ceil(lock["target_sensitivity"] * len(ill) - 1e-9)) - 1])}
+        tables = {name: at_threshold(test["label"], test["probability"], value) for name, value in (*ends.items(), ("0.5", 0.5))}
+        config, at = finished.config, tables["locked"]
+        row = _row(f"profile {config.profile}", config, "test", test["label"].to_numpy(), logit(test["probability"].to_numpy().clip(1e-9, 1 - 1e-9)))
+        low, high = patient_bootstrap(test["label"], test["probability"], test.get("patient")).interval("auc")
+        shown.append({"run": f"{config.image_size} px, {config.fine_tune_epochs} epochs, seed {config.seed}", "test AUC": f"{row['auc']:.4f} ({low:.3f}–{high:.3f})"}
+                     | {f"threshold {name}": _in_words(ends.get(name, 0.5), counted) for name, counted in tables.items()})
+        _append(folder / "looks.csv", [{"date": datetime.date.today().isoformat(), "why": why} | row | {
+            "accuracy": round(at["accuracy"], 6), "sensitivity": round(at["recall"], 6), "specificity": round(at["specificity"], 6)}])
+    with pd.option_context("display.width", 250, "display.max_colwidth", None):
+        print(pd.DataFrame(shown).set_index("run").T)
+
+
+def _in_words(threshold, counted):
+    n = sum(counted["confusion"].values())
+    low, high = wilson(round(counted["accuracy"] * n), n)
+    return (f"{threshold:.3f}: accuracy {100 * counted['accuracy']:.1f} ({100 * low:.1f}–{100 * high:.1f}), "
+            f"sensitivity {100 * counted['recall']:.1f}, specificity {100 * counted['specificity']:.1f}")
 
 
 @app.command()

@@ -138,6 +138,13 @@ def test_a_whole_profile_leaves_a_finished_run_and_its_rows(tmp_path, monkeypatc
     assert not (tmp_path / "run" / "metrics.json").exists(), "nothing was scored on the test split"
     again = CliRunner().invoke(run.app, list(map(str, words)))
     assert again.exit_code == 1 and len(pd.read_csv(tmp_path / "results.csv")) == len(rows), "not trained again, no row twice"
+    said = CliRunner().invoke(run.app, ["opened", str(tmp_path / "run"), "--why", "to see both ends", "--folder", str(tmp_path)], catch_exceptions=False)
+    looks, test, val = pd.read_csv(tmp_path / "looks.csv"), finished.read_predictions("fine_tuned", "test"), finished.read_predictions("fine_tuned", "val")
+    locked = finished.read_lock()["value"]
+    assert looks["why"].tolist() == ["to see both ends"] and looks["accuracy"][0] == pytest.approx(((test["probability"] >= locked) == test["label"]).mean(), abs=1e-6)
+    ill = val["probability"][val["label"] == 1]
+    highest = max(t for t in ill if (ill >= t).mean() >= 0.95)
+    assert said.exit_code == 0 and f"{highest:.3f}: accuracy" in said.output and f"{locked:.3f}: accuracy" in said.output and highest >= locked
     shown = CliRunner().invoke(run.app, ["table", "--size", "32", "--epochs", "1", "--folder", str(tmp_path)], catch_exceptions=False)
     assert "| profile laptop | The whole profile. | 1 |" in shown.output
 
