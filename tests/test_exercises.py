@@ -152,6 +152,26 @@ def test_untouched_every_check_helps_and_solved_every_check_passes(row):
         assert said.startswith(f"{id}: these checks passed") and float(points) == TASKS[id].points, said
 
 
+# Answers that pass, or that a check speaks kindly of, and that the cells after them have to bear. Set 02 takes a network's minute.
+OTHER_FORMS = {
+    "01": {"answer_01_3": "answer_01_3 = {answer_01_3}", "answer_01_4": "_mask = answer_01_4\ndef answer_01_4(*case): return list(_mask(*case))"},
+    "03": {"answer_03_5": "_rate = answer_03_5\ndef answer_03_5(step, warmup, total, peak):\n    if step < warmup:\n        return _rate(step, warmup, total, peak)"},
+    "04": {"answer_04_4": "_best = answer_04_4\ndef answer_04_4(*case): return [_best(*case)]"},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", OTHER_FORMS)
+def test_an_answer_in_another_form_does_not_break_the_cells_after_it(number, tmp_path):
+    from cxrkit.notebooks import own_kernel_manager
+
+    nbclient = pytest.importorskip("nbclient")
+    notebook = read("solutions", SETS[number])
+    for name, more in OTHER_FORMS[number].items():
+        graded(notebook, "solution")[name].source += "\n" + more
+    nbclient.NotebookClient(notebook, timeout=120, kernel_manager_class=own_kernel_manager(), resources={"metadata": {"path": str(tmp_path)}}).execute()
+
+
 def _said(cell):
     """What a check printed, and its value; nothing on stderr, which nbgrader reads as a failure."""
     assert not any(output.get("name") == "stderr" for output in cell.outputs)

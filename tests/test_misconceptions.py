@@ -125,6 +125,7 @@ WRONG = [  # task, answer, what the check must call it
     ("02.4", lambda a, b: (_scaled(a, a), _scaled(b, b)), "validation standardised by itself"),
     ("02.4", lambda a, b: (_scaled(a, np.r_[a, b]), _scaled(b, np.r_[a, b])), "validation helped to standardise"),
     ("02.4", lambda a, b: ((a - a.mean(0)) / a.std(0), (b - a.mean(0)) / a.std(0)), "division by a spread of zero"),
+    ("02.4", lambda a, b: ((a - a.mean(0)) / (a.std(0) + 1e-8), (b - a.mean(0)) / (a.std(0) + 1e-8)), "division by a spread of zero"),
     ("02.4", lambda a, b: (a - a.mean(0), b - a.mean(0)), "centred, not scaled"),
     ("02.5", lambda y: np.ones(len(y)), "all films alike"),
     ("02.5", lambda y: np.bincount(y)[y] * 2 / len(y), "the common class made heavier"),
@@ -134,10 +135,11 @@ WRONG = [  # task, answer, what the check must call it
     ("02.6", _head("train", "val", lambda head, x: head.predict(x)), "the AUC of labels, not of scores"),
     ("02.6", _head("train", "train"), "scored on the films that were trained on"),
     ("02.6", _head("both", "val"), "fitted on validation films too"),
+    ("02.6", _head("val", "val"), "fitted on validation films"),
     ("02.6", _head("train", "val", lambda head, x: head.predict_proba(x)[:, 0]), "the probability of normal"),
     ("03.1", HISTORY["epoch"].iloc[-1], "the last epoch is the best"),
     ("03.1", HISTORY["epoch"][HISTORY["loss"].idxmin()], "training loss decides"),
-    ("03.1", HISTORY["epoch"][HISTORY["val_auc"].idxmax()], None),  # the first of two that are level
+    ("03.1", HISTORY["epoch"][HISTORY["val_auc"].idxmax()], "a tie is not looked at"),
     ("03.1", HISTORY["epoch"][HISTORY["val_loss"].idxmin()], "validation loss decides"),
     ("03.1", int(HISTORY["val_auc"][::-1].idxmax()), "epochs counted from 0"),
     ("03.2", _exchanged("memorises", "still_learning"), "overfitting and underfitting exchanged"),
@@ -172,7 +174,7 @@ WRONG = [  # task, answer, what the check must call it
     ("04.3", lambda y, p: roc_auc_score(y, p > 0.5), "the AUC of labels, not of scores"),
     ("04.3", lambda y, p: np.mean((p > 0.5) == y), "accuracy taken for AUC"),
     ("04.3", lambda y, p: max(roc_auc_score(y, p), 1 - roc_auc_score(y, p)), "an AUC below a half turned over"),
-    ("04.3", lambda y, p: round(roc_auc_score(y, p), 2), "rounded"),
+    ("04.3", lambda y, p: round(roc_auc_score(y, p), 2), "rounded, or drawn at random"),
     ("04.2", lambda y, p, t: [float((p >= 0.5)[y == 1].mean()), float((p < 0.5)[y == 0].mean())], "the threshold is not used"),
     ("04.4", lambda y, p, missed, alarm: 7, "a position instead of a threshold"),
     ("04.4", lambda *case: 100 * _least(*case), "percent instead of a share"),
@@ -190,6 +192,7 @@ WRONG = [  # task, answer, what the check must call it
     ("04.5", {"stated": 0.85, "observed": BIN["label"].mean(), "too_sure": True}, "the middle of the bin"),
     ("04.5", {"stated": 100 * BIN["probability"].mean(), "observed": BIN["label"].mean(), "too_sure": True}, "percent instead of a share"),
     ("04.6", lambda p, then, now: p, "nothing changes"),
+    ("04.6", lambda p, then, now: p * now / (p * now + (1 - p) * (1 - now)), "the old prevalence left out"),
     ("04.6", lambda p, then, now: p * now / then, "probabilities multiplied instead of odds"),
     ("04.6", lambda p, then, now: p * then / now / (p * then / now + (1 - p) * (1 - then) / (1 - now)), "the two prevalences exchanged"),
 ]
@@ -203,6 +206,11 @@ def test_a_wrong_answer_is_called_by_its_name(task, answer, name):
 
 
 LEAK, MARKER, RARE = (next(seed for seed in range(100) if hospital.problem_of(seed) == problem) for problem in hospital.PROBLEMS)
+
+
+def _same_letter_there():
+    films = _Facts(MARKER).there
+    return np.mean([roc_auc_score(part["label"], part["probability"]) for part in (films[films["marker"] == letter] for letter in "LR")])
 
 
 def _capstone():
@@ -220,6 +228,7 @@ def _capstone():
         ("05.6", LEAK, here.auc["here"], "nothing was taken away"),
         ("05.6", LEAK, roc_auc_score(here.test["label"][here.known], here.test["probability"][here.known]), "the wrong films kept"),
         ("05.6", RARE, there.at["there"]["precision"], "measured instead of predicted"),
+        ("05.6", MARKER, _same_letter_there(), "the letters compared there, not here"),
         ("05.7", MARKER, "bigger_network", "more of the same"),
         ("05.7", MARKER, "split_by_patient", "the remedy for another problem (leakage)"),
         ("05.7", RARE, "lower_threshold", "a threshold mends everything"),
@@ -349,6 +358,17 @@ def _on_a_grid(labels, probabilities, missed, alarm):
 def test_another_way_that_works_passes(task, answer):
     for seed in range(8):
         assert verdict(task, answer, seed).passed, (seed, verdict(task, answer, seed))
+
+
+def test_a_number_that_several_mistakes_give_gets_no_name():
+    """Of 40 hospitals some have two such numbers within a hundredth of each other."""
+    unnamed = 0
+    for seed in range(40):
+        facts = _Facts(seed)
+        if facts.problem == "prevalence" and abs(facts.auc["here"] - facts.at["here"]["precision"]) < 0.009:
+            unnamed += 1
+            assert verdict("05.6", facts.at["here"]["precision"], seed).misconception is None
+    assert unnamed, "no such hospital among these: take more"
 
 
 def test_two_decimals_are_enough_in_the_capstone():

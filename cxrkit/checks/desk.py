@@ -44,7 +44,8 @@ def check(task: str, answer=None, *, student: str = "", **facts) -> float:
     except NotPlain as problem:
         passed = verdict.Verdict(False, [], verdict.FORM, f"The answer holds {problem}. Give plain numbers, texts, lists, dicts or arrays.")
     _show(found, passed)
-    _note(task, passed.passed)
+    if passed.misconception != verdict.UNTOUCHED:
+        _note(task, passed.passed)
     return float(found.points) if passed.passed else 0.0
 
 

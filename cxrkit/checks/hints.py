@@ -8,9 +8,9 @@ HINTS = {
              "For pneumonia the child is the number *and* the kind; for normal films it is the series (with or without NORMAL2-) and the first number.",
              "`name.split('_')` cuts a pneumonia name at the underscores; the first two parts are what you need. For normal names, cut at '-' and "
              "keep all up to the first number."),
-    "01.3": ("A number on both sides is not yet a child on both sides.",
+    "01.3": ("A number may belong to two children: one with bacterial, one with viral pneumonia.",
              "Give each film its child with your function of 01.2. Then compare the children of two splits as sets.",
-             "`set(children of val) & set(children of train)` leaves one name."),
+             "`set(children of val) & set(children of train)` leaves one name; take it out with `.pop()`."),
     "01.4": ("What must be drawn at random, films or children?",
              "List the children, shuffle the list with a generator made from the seed, and take children from the top until their films are enough.",
              "`names, counts = np.unique(patients, return_counts=True)`; shuffle with `np.random.default_rng(seed).permutation(len(names))`; add up counts; "
@@ -48,7 +48,7 @@ HINTS = {
              "Ragged training means that the steps are too large. Ragged validation beside smooth training means that few films are counted."),
     "03.3": ("Could a technician have taken the film that way, of this very child?",
              "Think of how a child lies, how a film is cut, exposed and printed; then of what a reader looks at: sides, sizes, shapes.",
-             "Four may stay. A mirror changes the side of the heart; a stretched film changes its size."),
+             "A mirror changes the side of the heart; a stretched film changes its size."),
     "03.4": ("Where do mean and variance come from: from the batch in hand or from what the layer has stored?",
              "Subtract, divide by a spread, stretch, shift: four steps, all with stored numbers.",
              "The layer stores a *variance*; you divide by the root of it, after adding 0.001."),
@@ -73,9 +73,9 @@ HINTS = {
     "04.5": ("Look only at the films whose probability lies in the bin.",
              "Two means over the same films: of what the model says, and of what is true.",
              "`inside = (p > 0.8) & (p <= 0.9)`; then the mean of probability and the mean of label. Which is greater?"),
-    "04.6": ("What share of the films with this score is ill there, if each ill child counts now/then times as often, and each healthy one (1 - "
-             "now)/(1 - then) times?",
-             "Weigh both parts of p and 1 - p by these factors.",
+    "04.6": ("Think of 100 films with p = 0.9: 90 ill, 10 healthy. How many times does each ill child count where the ill are now/then times as common? "
+             "And each healthy one, where the healthy are (1 - now)/(1 - then) times as common?",
+             "Multiply p by the factor of the ill, and 1 - p by the factor of the healthy.",
              "The new probability is the weighed ill part divided by the sum of both weighed parts."),
     "05.1": ("Two groups of films: site 'here' with split 'test', and site 'there'.",
              "One AUC for each, from the probabilities as they are.",

@@ -172,7 +172,8 @@ def _giveaway(value, seed, right):
     right.append(f"'{column}' is the column")
     if not right[0].endswith("that you give"):
         miss(None, f"Its AUC is not {auc:g}. Write roc_auc_score(label, column): the labels first.")
-    return "Before one pixel is seen, the files tell the label. A network would find it too."
+    return ("Before one pixel is seen, the table tells the label. Where such a fact leaves a trace in the picture (another machine, another exposure), "
+            "a network can find it.")
 
 
 JUDGES = {"01.1": _rule, "01.2": _key, "01.3": _leaked, "01.4": _grouped, "01.5": _crossed, "01.6": _giveaway}

@@ -112,6 +112,9 @@ def _standardise(value, seed, right):
     whole = [(case[0] - case[0].mean()) / case[0].std() for case in cases]
     named(train, {"one mean for all features": (whole, "Each feature needs its own mean and spread: take them down the films, axis=0.")}, 1e-5)
     if "training has mean 0 and spread 1 in every feature that moves" in right:
+        if any(np.abs(part).max() > 1e5 for part in val):
+            miss("division by a spread of zero", "One feature never moves in training, so its spread is 0; divided by next to nothing it gets huge in "
+                                                 "validation. Divide such a feature by 1.")
         miss(None, "Validation is what is left: move it by the same mean and spread, those of the training films.")
     miss(None, "Take mean and spread (the standard deviation) of each feature over the training films; subtract and divide in both parts.")
 
@@ -152,13 +155,15 @@ def _head(value, seed, right):
 
     cases = inputs("02.6", seed)
     answers = [number(result, "one AUC") for result in returned(value, cases)]
-    true, hard, seen, both, accuracy = [], [], [], [], []
+    true, hard, seen, both, accuracy, only = [], [], [], [], [], []
     for train_x, train_y, val_x, val_y in cases:
         head = LogisticRegression(max_iter=1000).fit(train_x, train_y)
         true.append(roc_auc_score(val_y, head.decision_function(val_x)))
         hard.append(roc_auc_score(val_y, head.predict(val_x)))
         seen.append(roc_auc_score(train_y, head.decision_function(train_x)))
         accuracy.append(accuracy_score(val_y, head.predict(val_x)))
+        own = LogisticRegression(max_iter=1000).fit(val_x, val_y)
+        only.append(roc_auc_score(val_y, own.decision_function(val_x)))
         joint = LogisticRegression(max_iter=1000).fit(np.concatenate([train_x, val_x]), np.concatenate([train_y, val_y]))
         both.append(roc_auc_score(val_y, joint.decision_function(val_x)))
     if all(same(a, b, 0.02) for a, b in zip(answers, true)):
@@ -168,6 +173,7 @@ def _head(value, seed, right):
         "the AUC of labels, not of scores": (hard, "predict() gives 0 or 1, and the ranking is lost. Hand roc_auc_score the probabilities of pneumonia."),
         "scored on the films that were trained on": (seen, f"{answers[0]:.2f} is how well the head knows its own training films. On validation films it is lower."),
         "fitted on validation films too": (both, "The head has seen the validation films while it learned. Fit on training films alone."),
+        "fitted on validation films": (only, "The head has learned from the very films that it is scored on. Fit on training films, score on validation films."),
         "accuracy taken for AUC": (accuracy, "That is the share of right calls at 0.5. The AUC looks at the ranking."),
         "the probability of normal": ([1 - v for v in true], "Below a half: you rank by the probability of class 0. Take column 1 of predict_proba."),
     }, 0.006)

@@ -78,7 +78,7 @@ def _auc(value, seed, right):
     if any(not 0 <= v <= 1 for v in results):
         miss(FORM, f"An AUC lies between 0 and 1; yours is {results[0]:g}.")
     if all(same(a, b, 0.006) for a, b in zip(results, true)):
-        miss("rounded", "Right to two decimals. Return the AUC as it is, without rounding it.")
+        miss("rounded, or drawn at random", "Right to two decimals only. Count all pairs, and return the AUC as it is.")
     k = first_wrong(results, true, 6e-4)
     miss(None, f"In trial {k + 1} the AUC is {true[k]:.4f}; your function says {results[k]:.4f}. Mind ties.")
 
@@ -207,6 +207,8 @@ def _moved(value, seed, right):
                                                                                   "as 0.5. Weigh the ill and the healthy part, then divide by their sum."),
         "probabilities multiplied and cut off at 1": (rule(lambda p, r, s: np.clip(p * r, 0, 1)), "Cutting off at 1 hides the trouble. Weigh the ill "
                                                                                                   "and the healthy part, then divide by their sum."),
+        "the old prevalence left out": ([p * now / (p * now + (1 - p) * (1 - now)) for p, then, now in cases],
+                                        "You weigh by the new prevalence alone. The probabilities already hold the old one: divide by it, now/then."),
         "the two prevalences exchanged": (rule(lambda p, r, s: p / r / (p / r + (1 - p) / s)), "Rarer disease must lower the probabilities. Yours "
                                                                                                "moves them the other way."),
         "only the ill are weighed anew": (rule(lambda p, r, s: p * r / (p * r + 1 - p)), "Where the ill grow rarer the healthy grow more common: weigh both parts."),

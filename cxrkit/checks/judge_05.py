@@ -169,23 +169,30 @@ def _honest(value, seed, right):
     answer = share(value, true, 0.004)
     if near(answer, true, 0.004):
         extra = {"leakage": f"On children it had never met the AUC is {true:.3f}; the other hospital found {facts.auc['there']:.3f}.",
-                 "marker": f"Among films with the same letter the AUC is {true:.3f}: that is what the lungs alone give. There it was {facts.auc['there']:.3f}.",
-                 "prevalence": f"A PPV of {true:.0%} was to be expected; {facts.at['there']['precision']:.0%} was found. Nothing is broken."}
+                 "marker": f"Among films with the same letter the AUC is {true:.3f}: about what the lungs alone give. There it was {facts.auc['there']:.3f}: "
+                           "the network reads the letter there too, where it tells nothing, and that adds noise.",
+                 "prevalence": f"A PPV of {true:.0%} was to be expected; {facts.at['there']['precision']:.0%} was found. Both come from few films and need not "
+                               "agree closely. That the PPV is low there follows from the prevalence alone."}
         return extra[facts.problem]
-    if same(answer, facts.auc["here"], 0.004):
-        miss("nothing was taken away", "That is the AUC that the hospital reported. Take the films out that make it too good, or do what your diagnosis asks for.")
+    known = {"nothing was taken away": (facts.auc["here"], "That is the AUC that the hospital reported. Take the films out that make it too good, or do "
+                                                           "what your diagnosis asks for.")}
+    if facts.problem == "leakage":
+        known["the wrong films kept"] = _auc(facts.test[facts.known]), "Those are the test films of children who *were* trained on. Keep the others."
+    elif facts.problem == "marker":
+        known["only the films without a letter"] = (_auc(facts.test[facts.test["marker"] == ""]), "Those are few. Measure within the films with L and "
+                                                    "within those with R, and take the mean of the two.")
+        there = [_auc(facts.there[facts.there["marker"] == letter]) for letter in "LR"]
+        known["the letters compared there, not here"] = float(np.mean(there)), "Those are the films of the other hospital. Take the test films here."
+    else:
+        known["measured instead of predicted"] = (facts.at["there"]["precision"], "That is the PPV that was found there. Predict it from sensitivity and "
+                                                  "specificity here and the share of ill children there.")
+        known["the precision of another prevalence"] = facts.at["here"]["precision"], "That is the PPV here. There the ill are rarer."
     for problem, other in facts.honest.items():
-        if problem != facts.problem and same(answer, other, 0.004):
-            miss(f"the measure for another problem ({problem})", "The number is right for another problem. Look at task 05.5 again.")
-    if facts.problem == "leakage" and same(answer, _auc(facts.test[facts.known]), 0.004):
-        miss("the wrong films kept", "Those are the test films of children who *were* trained on. Keep the others.")
-    if facts.problem == "marker" and same(answer, _auc(facts.test[facts.test["marker"] == ""]), 0.004):
-        miss("only the films without a letter", "Those are few. Measure within the films with L and within those with R, and take the mean of the two.")
-    if facts.problem == "prevalence" and same(answer, facts.at["there"]["precision"], 0.004):
-        miss("measured instead of predicted", "That is the PPV that was found there. Predict it from sensitivity and specificity here and the share "
-                                              "of ill children there.")
-    if facts.problem == "prevalence" and same(answer, facts.at["here"]["precision"], 0.004):
-        miss("the precision of another prevalence", "That is the PPV here. There the ill are rarer.")
+        if problem != facts.problem:
+            known[f"the measure for another problem ({problem})"] = other, "The number is right for another problem. Look at task 05.5 again."
+    close = [name for name, (number, _) in known.items() if same(answer, number, 0.01)]
+    if len(close) == 1 and same(answer, known[close[0]][0], 0.0006):  # else a name would be a guess
+        miss(close[0], known[close[0]][1])
     miss(None, "Read the line of your problem in the task's text once more; all numbers come from the test films here" +
          (", the share of ill children from there." if facts.problem == "prevalence" else "."))
 

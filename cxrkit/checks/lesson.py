@@ -61,7 +61,7 @@ def passes(answer, films, epochs) -> str:
         miss("one epoch counted", "That is one epoch, or the whole cost when the features are kept. The textbook loop looks again in each epoch.")
     if answer == epochs:
         miss("one film counted", "That is how often it sees one film. How many films are there?")
-    miss(None, "Multiply: films in an epoch, and epochs.")
+    miss(None, "How often is each film looked at, and how many films are there?")
 
 
 def kept_epoch(answer, history) -> str:
@@ -75,11 +75,13 @@ def kept_epoch(answer, history) -> str:
         miss("the last epoch is the best", "That is the last epoch. Training longer is not always better: compare the validation AUCs.")
     if answer == rows.loc[rows["loss"].idxmin(), "epoch"]:
         miss("training loss decides", "That epoch has the lowest training loss; films that were trained on cannot tell when to stop.")
+    if answer in rows.loc[rows["val_auc"] == rows["val_auc"].max(), "epoch"].to_numpy():
+        miss("a tie is not looked at", f"Epoch {answer:g} has the greatest validation AUC, but so has another. The lower val_loss decides between them.")
     if answer == rows.loc[rows["val_loss"].idxmin(), "epoch"]:
         miss("validation loss decides", "That epoch has the lowest validation loss. The greatest validation AUC decides; the loss only where AUCs are equal.")
     if answer == best - 1:
         miss("epochs counted from 0", "Epochs are counted from 1: take the number in the column `epoch`, not the row's.")
-    miss(None, "Look for the greatest val_auc in the fine-tuning rows; where two are equal, the lower val_loss decides.")
+    miss(None, "Look for the greatest val_auc; where two are equal, the lower val_loss decides.")
 
 
 def rare_ppv(answer, sensitivity, specificity, prevalence, test_precision) -> str:

@@ -7,10 +7,11 @@ QUIZZES = {
             "b": ("It has found 62 % of the ill.", "That would be its sensitivity. Accuracy mixes the ill and the healthy."),
             "c": ("Perhaps nothing: calling every film pneumonia scores the same.", "The rule without skill is the mark to compare with."),
         }},
-        {"ask": "person7_bacteria_12 is in training and person7_virus_30 in the test. Is that a leak?", "right": "b", "choices": {
+        {"ask": "person7_bacteria_12 is in training and person7_virus_30 in the test. By the scheme of the file names, is that a leak?", "right": "b", "choices": {
             "a": ("Yes, person7 is on both sides.", "The number starts anew for each kind of pneumonia. They are two children."),
             "b": ("No, these are two children.", "The child is the number and the kind. Inside training one may still keep them together, to be safe."),
-            "c": ("It cannot be known.", "Here the names do tell it, once the scheme is known."),
+            "c": ("It cannot be known.", "By the names they are two. That nobody can check the names is why the course keeps a number together inside training; it does "
+                                         "not make this a leak."),
         }},
         {"ask": "One child has six films. Why must all six be on one side?", "right": "a", "choices": {
             "a": ("A network can know the child by its ribs and heart, and then needs no lungs.", "The network would be right for the wrong reason, "
@@ -98,7 +99,7 @@ QUIZZES = {
         }},
         {"ask": "A model looks at the side marker. Which evidence is the strongest?", "right": "b", "choices": {
             "a": ("Its heat map is bright in a corner.", "A hint. Heat maps are bright in corners for many reasons."),
-            "b": ("Among films with the same letter its AUC is much lower.", "Hold the letter fixed, and what it told is gone."),
+            "b": ("Among films with the same letter its AUC is lower.", "Hold the letter fixed, and what it told is gone."),
             "c": ("The letter is large.", "Large is not yet used."),
         }},
         {"ask": "Half of the test films show children who were trained on. What is to be reported?", "right": "a", "choices": {

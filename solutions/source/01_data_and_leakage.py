@@ -95,7 +95,7 @@ check("01.2", answer_01_2)
 #
 # A colleague split these films "by patient". One child stands on both sides of **train and val** all the same. Who?
 #
-# *Predict first:* would looking for the same `person` number find it?
+# *Predict first:* the same `person` number will point to somebody. Does it name the child?
 
 # %%
 handed_over = worlds.leaky_table()
@@ -118,13 +118,14 @@ check("01.3", answer_01_3)
 if answer_01_3 is None:
     print("This cell shows the child's films once 01.3 has an answer.")
 else:
-    mine = films.table["path"].str.contains(str(answer_01_3) + "_", regex=False)
+    named_child = str(answer_01_3 if isinstance(answer_01_3, str) else next(iter(answer_01_3))).strip().lower()
+    mine = films.table["path"].str.lower().str.contains(named_child + "_", regex=False)
     rows = np.flatnonzero(mine)[:6]
     if len(rows):
         shown = [handed_over.set_index("path")["split"][films.table["path"].iloc[row]] for row in rows]
-        plots.film_grid(films.images[rows], shown, columns=6, phantom=True, title=f"{answer_01_3} in the table handed over")
+        plots.film_grid(films.images[rows], shown, columns=6, phantom=True, title=f"{named_child} in the table handed over")
         plt.show()
-    print(f"{len(rows)} films of {answer_01_3}.")
+    print(f"{len(rows)} films of {named_child}.")
 
 # %% [markdown]
 # ## 01.4 · Write the grouped split (3 points)
@@ -152,7 +153,7 @@ def answer_01_4(patients, share, seed):
 check("01.4", answer_01_4)
 
 # %% [markdown]
-# What the two ways of splitting do to our training films. The picture shows what yours should look like: nothing is left of the right bar.
+# What the two ways of splitting do to our training films. The picture shows what yours should look like: the right bar has height 0, no child is on both sides.
 
 # %% tags=["expected"]
 pool = films.table[films.table["split"] != "test"]
@@ -162,6 +163,7 @@ by_patient = answer_01_4(patients, 0.2, 1)
 if by_patient is None:
     print("This figure is drawn once 01.4 returns a mask.")
 else:
+    by_patient = np.asarray(by_patient, dtype=bool)
     leaked = {name: np.isin(patients[mask], patients[~mask]).mean() for name, mask in (("film by film", by_film), ("your split", by_patient))}
     figure, axis = plt.subplots(figsize=(4, 2.6), layout="constrained")
     axis.bar(list(leaked), [100 * v for v in leaked.values()], color=["#d55e00", "#0173b2"], hatch=["//", ""][0], edgecolor="white")

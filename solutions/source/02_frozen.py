@@ -178,6 +178,8 @@ check("02.5", answer_02_5)
 # ## 02.6 · Fit on one side, score on the other (3 points)
 #
 # Fit `LogisticRegression(max_iter=1000)` on the training features as they come, and return the **AUC on the validation films**, one number.
+#
+# (`head = LogisticRegression(max_iter=1000).fit(x, y)` learns from features x and labels y; `head.predict_proba(x)` gives two columns, one for each class.)
 
 # %% task="02.6"
 def answer_02_6(train_x, train_y, val_x, val_y):

@@ -122,7 +122,7 @@ check("03.2", answer_03_2)
 # %% [markdown]
 # ## 03.3 · Which changes leave the diagnosis alone? (2 points)
 #
-# Somebody proposes to show the network changed films. Choose **all** changes after which the film could still have been taken of this very child, with the same diagnosis.
+# Somebody proposes to show the network changed films. Choose **all** changes after which a reader could be handed the film: taken of this very child, held as films are held, with the same diagnosis.
 
 # %%
 changes = worlds.changes()
@@ -200,7 +200,7 @@ check("03.5", answer_03_5)
 # %% tags=["expected"]
 steps = np.arange(400)
 rates = [answer_03_5(int(step), 40, 400, 3e-4) for step in steps]
-if rates[0] is None:
+if any(rate is None for rate in rates):
     print("This figure is drawn once 03.5 returns a number.")
 else:
     figure, axis = plt.subplots(figsize=(5, 2.4), layout="constrained")

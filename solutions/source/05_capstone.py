@@ -126,7 +126,7 @@ check("05.3", answer_05_3, student=student)
 # %% [markdown]
 # ## 05.4 · What does the letter know? (2 points)
 #
-# Leave the films without a letter out. At each site (all its films), what share of the **ill** has an L, and what share of the **healthy**? If the letter knows nothing, the two are alike.
+# Leave the films without a letter out. At each site (all its films), what share of the **ill** has an L, and what share of the **healthy**? If the letter knows nothing, the two are about alike: among so few children ten points apart can be chance.
 
 # %% task="05.4"
 answer_05_4 = {"here_ill": None, "here_healthy": None, "there_ill": None, "there_healthy": None}
@@ -161,7 +161,7 @@ check("05.5", answer_05_5, student=student)
 # %% [markdown]
 # ## 05.6 · Take it away and measure again (3 points)
 #
-# One number, by the line of your problem. All from the **test films here**:
+# One number, by the line of your problem. AUC, sensitivity and specificity come from the **test films here**; only the share of ill films comes from there:
 #
 # - `leakage`: the AUC on the films of children who were **not** trained on;
 # - `marker`: the AUC among the films with an L, the AUC among those with an R, and the **mean of the two**;
