@@ -178,7 +178,7 @@ def grade(
     force: bool = typer.Option(False, "--force", help="Run every notebook again, changed or not."),
 ):
     """Grade a class's notebooks: each walled off from this machine, its answers judged outside."""
-    from .grading.grade import grade_class
+    from .grading.grade import grade_class, printable
     from .grading.items import distribution
     from .grading.pages import write_pages
     from .grading.sandbox import Limits
@@ -194,6 +194,10 @@ def grade(
         print(f"Warning: {result.isolation.warning}", file=sys.stderr)
     print(f"{distribution(result.results)['reading']} {result.ran} run, {result.kept} stood from before.")
     print(f"Isolation: {result.isolation.sentence}.\nTable: {table}\nReport: {page}")
+    unread = [row for row in result.results if row["problem"] and row["student"] not in result.failed]
+    if unread:
+        print(f"{len(unread)} of {len(result.results)} notebooks got no points because they could not be graded; the first: {printable(unread[0]['student'])}: "
+              f"{printable(unread[0]['problem'])}.", file=sys.stderr)
     if result.failed:
         print(f"The grader itself failed on {len(result.failed)} of the notebooks, so their points mean nothing; the report says why. The same command tries them again.",
               file=sys.stderr)
@@ -204,7 +208,7 @@ def grade(
 def thresholds(
     source: Path = typer.Argument(..., metavar="PATH", help="A predictions file (path, label, probability) or a finished run folder."),
     no_browser: bool = typer.Option(False, "--no-browser", help="Print the address and open nothing."),
-    port: int = typer.Option(None, "--port", metavar="N", help="Port of this machine; default: a free one."),
+    port: int = typer.Option(None, "--port", metavar="N", min=1, max=65535, help="Port of this machine; default: a free one."),
 ):
     """Open the threshold lab on predictions, in JupyterLab."""
     from .lab_server import lab_notebook, serve
@@ -220,14 +224,16 @@ def data_get(
     name: str = typer.Argument(..., help="chestxray2017 (1.2 GB), pneumoniamnist, or imagenet (weights)."),
     size: int = typer.Option(None, "--size", help="pneumoniamnist: 28, 64, 128 or 224 pixels."),
     from_: Path = typer.Option(None, "--from", metavar="PATH", help="Take a file or folder that is already on this disk."),
-    backbone: str = typer.Option("efficientnetv2-b0", "--backbone", metavar="NAME", help="imagenet: which network's weights."),
+    backbone: str = typer.Option(None, "--backbone", metavar="NAME", help="imagenet: which network's weights; default efficientnetv2-b0."),
 ):
     """Get the images or weights: checked, resumable, and told how to place them by hand where there is no network."""
     if name == "imagenet" and (size or from_):
         raise CxrkitError("imagenet takes --backbone alone. Weights that you have are used where they lie: cxrkit run --weights PATH")
     if name == "imagenet":
-        print(_imagenet(backbone))
+        print(_imagenet(backbone or "efficientnetv2-b0"))
         return
+    if backbone:
+        raise CxrkitError(f"--backbone goes with imagenet: cxrkit data get imagenet --backbone {backbone}")
     from .data.download import fetch
 
     print(fetch(name, size=size, from_path=from_))

@@ -111,7 +111,7 @@ PROFILES = {
 # Minutes of each notebook on 2 CPU cores, measured; `paper` is meant for a GPU, and its notebooks were not timed on one.
 MINUTES = {
     "demo": {"00": 0.2, "01": 0.1, "02": 1.1, "03": 2.8, "04": 0.2},
-    "laptop": {"00": 0.3, "01": 0.3, "02": 3.5, "03": 15.0, "04": 0.2},
+    "laptop": {"00": 0.2, "01": 0.2, "02": 2.0, "03": 15.4, "04": 0.2},
     "paper": {},
 }
 PROFILE_NAMES = ("auto", *PROFILES)

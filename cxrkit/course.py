@@ -71,6 +71,9 @@ def run_course(notebooks=(), profile="auto", parameters=None, data=None, weights
     declared = {path.stem: read_parameters(path) for path in paths}
     options = {"profile": profile, "data": data, "weights": weights, "out": out, "seed": seed}
     given = {name: value for name, value in options.items() if value not in (None, "")}
+    for name in set(given) & set(parameters or {}):
+        if (name, given[name]) != ("profile", "auto"):
+            raise CxrkitError(f"{name} is given twice, as --{name} and as -p {name}. Give it once.")
     read_by_notebooks = {name: value if name == "seed" else str(value) for name, value in given.items() if name in ("data", "weights", "seed")}
     config, values = _settle(given | check_parameters(read_by_notebooks | (parameters or {}), declared), declared)
     outputs = config.run_folder / "notebooks"
@@ -98,12 +101,12 @@ def run_course(notebooks=(), profile="auto", parameters=None, data=None, weights
         console.print(_line(outcome, expected), highlight=False, markup=False, soft_wrap=True)
     report = None
     if (config.run_folder / "metrics.json").is_file():
-        from .report import is_current, write_report
+        from .report import again, is_current, write_report
 
         if is_current(config.run_folder):
             report = write_report(config.run_folder)
         else:
-            console.print("The results in this folder are of an older model; notebook 04 makes new ones: cxrkit run 04", highlight=False, soft_wrap=True)
+            console.print(f"The results in this folder are of an older model; notebook 04 makes new ones: {again(config.run_folder)}", highlight=False, soft_wrap=True)
     return CourseResult(config, outcomes, report)
 
 

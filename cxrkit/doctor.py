@@ -25,7 +25,7 @@ def examine(slow: bool = True) -> list[dict]:
     `state` is ok, optional (works without) or missing (something will not work); `mend` is the line that mends it.
     `slow` asks TensorFlow about the GPU in a process of its own (seconds; only where a GPU answers at all).
     """
-    return [*_machine(slow), *_packages(), *_places(), _automatic_profile()]
+    return [*_machine(slow), *_packages(), _backend(), *_places(), _automatic_profile()]
 
 
 def _row(group, name, found, state=GOOD, mend=""):
@@ -70,6 +70,16 @@ def _run(command, seconds, environment=None):
         return subprocess.run(command, capture_output=True, text=True, timeout=seconds, env=environment).stdout
     except (OSError, subprocess.TimeoutExpired):
         return ""
+
+
+def _backend():
+    """Whether Keras can load the framework that KERAS_BACKEND asks for; found without importing it."""
+    wanted = os.environ.get("KERAS_BACKEND") or "tensorflow"
+    if wanted not in ("tensorflow", "jax", "torch"):
+        return _row("packages", "Keras backend", wanted, MISSING, "unset KERAS_BACKEND; it can be tensorflow, jax or torch")
+    there = importlib.util.find_spec(wanted) is not None
+    extra = f'pip install "cxrkit[{wanted}]", or: unset KERAS_BACKEND' if wanted != "tensorflow" else "make install"
+    return _row("packages", "Keras backend", wanted if there else f"{wanted}, not installed", GOOD if there else MISSING, "" if there else extra)
 
 
 def _packages():

@@ -5,9 +5,12 @@ Everything comes from the files in the run folder; nothing is computed again but
 
 import base64
 import datetime
+import html
 import io
 import json
+import os
 import re
+import urllib.parse
 from pathlib import Path
 
 from . import __version__
@@ -25,9 +28,16 @@ def read_metrics(folder) -> dict:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise CxrkitError(f"{path} is missing: notebook 04 writes it. Run: cxrkit run 04") from None
+        raise CxrkitError(f"{path} is missing: notebook 04 writes it. Run: {again(folder)}") from None
     except ValueError as problem:
-        raise CxrkitError(f"{path} is damaged ({problem}). Run notebook 04 again: cxrkit run 04") from problem
+        raise CxrkitError(f"{path} is damaged ({problem}). Run notebook 04 again: {again(folder)}") from problem
+
+
+def again(folder) -> str:
+    """Return the command that makes the results of a run folder anew."""
+    path = Path(folder) / "manifest.json"
+    profile = json.loads(path.read_text(encoding="utf-8")).get("config", {}).get("profile") if path.is_file() else None
+    return f'cxrkit run 04{f" --profile {profile}" if profile else ""} --out "{folder}"'
 
 
 def is_current(folder) -> bool:
@@ -90,8 +100,8 @@ def write_report(folder) -> Path:
             figures=True),
         reading=reading(metrics["phases"]["fine_tuned"]["test"], phantom=phantom),
         fall=_fall(metrics, phantom),
-        figures=_figures(folder, metrics, phantom),
-        settings=_settings(manifest),
+        figures=_figures(folder, metrics, phantom, manifest["config"].get("test_views", 1)),
+        settings=_settings(manifest, threshold),
         stages=_stages(manifest),
         skipped=_table("Films left out", "Films that could not be read and were left out.", ["File", "Reason"],
                        [[row["path"], row["reason"]] for row in manifest["data"]["skipped"]]),
@@ -120,12 +130,13 @@ def _fall(metrics, phantom):
     return _table(
         "Validation beside test",
         f"The same systems on validation and test{' (phantom)' if phantom else ''}; accuracy in % at threshold 0.5. "
-        "The validation patients were cut out of the training set, and their figures are usually the kinder ones.",
+        "The validation patients were cut out of the training set" + ("." if phantom else ", and their figures are usually the kinder ones."),
         ["System", "AUC, validation", "AUC, test", "Accuracy, validation", "Accuracy, test"], rows)
 
 
-def _settings(manifest):
-    config, versions = manifest["config"], manifest["versions"]
+def _settings(manifest, threshold):
+    config = manifest["config"] | {"threshold_rule": threshold["rule"], "target_sensitivity": threshold["target_sensitivity"]}  # as locked
+    versions = manifest["versions"]
     rows = [[name, config[name]] for name in _SHOWN if config[name] != ""]
     rows += [["films", f"{manifest['data']['films']:,} of {manifest['data']['name']}"], ["data fingerprint", manifest["data"]["fingerprint"]],
              ["versions", ", ".join(f"{name} {version}" for name, version in versions.items())]]
@@ -137,7 +148,7 @@ def _stages(manifest):
     return _table("Stages", "Time and memory a stage.", ["Stage", "Seconds", "Peak memory, MB", "Finished"], rows)
 
 
-def _figures(folder, metrics, phantom):
+def _figures(folder, metrics, phantom, views):
     """Draw the figures that the run's files allow."""
     import matplotlib.pyplot as plt
     import pandas as pd
@@ -152,7 +163,10 @@ def _figures(folder, metrics, phantom):
         history = folder / "history.csv"
         if history.is_file():
             rows = pd.read_csv(history)
-            drawn.append(_figure("Learning curves", plots.learning_curves(rows, phantom=phantom), plots.read_learning_curves(rows)))
+            read = plots.read_learning_curves(rows)
+            if views > 1:
+                read += f" These curves are of the film alone; the tables above are of the mean of {views} views of it where the network was fine-tuned."
+            drawn.append(_figure("Learning curves", plots.learning_curves(rows, phantom=phantom), read))
         predictions = {}
         for key, name in NAMES.items():
             path = predictions_path(folder, key, "test")
@@ -201,8 +215,41 @@ def _export(notebook, page):
         return
     from .files import atomic_path
 
-    body, _ = HTMLExporter().from_filename(str(notebook))
+    import nbformat
+
+    content = nbformat.read(notebook, as_version=4)
+    body, _ = HTMLExporter().from_notebook_node(content)
+    body = _with_readings(body, content)
+    body = re.sub(r'href="\.\./([^"#]+)', lambda found: f'href="{_in_the_course(found[1], page.parent)}', body)
     # The page is read offline as well, and no other server is told that somebody reads it.
     body = re.sub(r'<script[^>]*\bsrc="https?://[^>]*>\s*</script>', "", body)
     with atomic_path(page) as partial:
         partial.write_text(body, encoding="utf-8")
+
+
+_NO_TEXT = 'alt="No description has been provided for this image"'  # nbconvert's
+
+
+def _with_readings(body, content):
+    """Give each picture of a notebook's page the sentence that is printed below it, for readers who do not see it."""
+    readings = []
+    for cell in content.cells:
+        outputs = cell.get("outputs", [])
+        for k, output in enumerate(outputs):
+            if "image/png" in output.get("data", {}):
+                below = next((later.text for later in outputs[k + 1 :] if later.output_type == "stream" and later.name == "stdout"), "")
+                own = output.data.get("text/plain", "")
+                readings.append(below.strip() if own.startswith("<") else own)
+    if body.count(_NO_TEXT) != len(readings):  # some other picture stands between them
+        return body
+    given = iter(readings)
+    return re.sub(re.escape(_NO_TEXT), lambda _: f'alt="{html.escape(next(given) or "A figure")}"', body)
+
+
+def _in_the_course(link, folder):
+    """Return where a lesson's link to ../link leads from the run folder: into the checkout, or to the course's address."""
+    from .config import checkout
+
+    if checkout() and (checkout() / link).exists():
+        return urllib.parse.quote(os.path.relpath(checkout() / link, folder).replace(os.sep, "/"))
+    return f"https://github.com/cxrkit/cxrkit/blob/main/{link}"

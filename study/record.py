@@ -57,7 +57,8 @@ def collect(runs):
             facts["thresholds"][column] = lock["value"] if stage == "fine_tuned" else choose_threshold(
                 val["label"], val["probability"], lock["rule"], target_sensitivity=lock["target_sensitivity"])
     left_out = ("data", "out", "seed", "skip_bad", "weights")
-    facts["settings"] = {name: value for name, value in run.manifest["config"].items() if name not in left_out}
+    used = run.manifest["config"] | run.manifest["stages"]["frozen"]["settings"] | run.manifest["stages"]["fine_tuned"]["settings"]  # as trained
+    facts["settings"] = {name: value for name, value in used.items() if name not in left_out}
     facts["versions"], facts["date"] = run.manifest["versions"], run.manifest["stages"]["fine_tuned"]["finished"][:10]
     return films.reset_index(), facts
 

@@ -118,7 +118,7 @@ def opened(runs: Annotated[list[Path], typer.Argument(help="folders that `whole`
         ill = np.sort(val["probability"][val["label"] == 1])[::-1]
         ends = {"locked": lock["value"], "highest": float(ill[int(np.ceil(lock["target_sensitivity"] * len(ill) - 1e-9)) - 1])}
         tables = {name: at_threshold(test["label"], test["probability"], value) for name, value in (*ends.items(), ("0.5", 0.5))}
-        config, at = finished.config, tables["locked"]
+        config, at = finished.config.replace(**finished.manifest["stages"]["fine_tuned"]["settings"]), tables["locked"]  # as trained
         row = _row(f"profile {config.profile}", config, "test", test["label"].to_numpy(), logit(test["probability"].to_numpy().clip(1e-9, 1 - 1e-9)))
         low, high = patient_bootstrap(test["label"], test["probability"], test.get("patient")).interval("auc")
         shown.append({"run": f"{config.image_size} px, {config.fine_tune_epochs} epochs, seed {config.seed}", "test AUC": f"{row['auc']:.4f} ({low:.3f}–{high:.3f})"}

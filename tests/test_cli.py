@@ -1,5 +1,6 @@
 """The command line as a user meets it: exit codes, one or two plain lines, the way out."""
 
+import importlib.util
 import io
 import json
 import os
@@ -129,6 +130,26 @@ def test_the_time_left_is_reckoned_without_what_an_earlier_start_did(monkeypatch
         bar.start -= 10  # ten seconds ago
         bar.update(91 if done == 0 else 95)
         assert left in sys.stderr.getvalue(), sys.stderr.getvalue()
+
+
+@pytest.mark.parametrize("backend, mend", [("bogus", "unset KERAS_BACKEND"), ("torch", 'pip install "cxrkit[torch]"')])
+def test_doctor_asks_for_the_backend(monkeypatch, backend, mend):
+    if backend == "torch" and importlib.util.find_spec("torch"):
+        pytest.skip("PyTorch is installed")
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    row = next(row for row in doctor.examine(slow=False) if row["name"] == "Keras backend")
+    assert row["state"] == "missing" and mend in row["mend"]
+    monkeypatch.delenv("KERAS_BACKEND")
+    assert next(row for row in doctor.examine(slow=False) if row["name"] == "Keras backend")["state"] == "ok"
+
+
+@pytest.mark.parametrize("words, message", [
+    (("data", "get", "imagnet"), "Did you mean 'imagenet'"), (("data", "get", "chestxray2017", "--backbone", "efficientnetv2-s"), "--backbone goes with imagenet"),
+    (("thresholds", "x.csv", "--port", "99999"), "65535"),
+])
+def test_options_that_cannot_be_meant_are_refused(said, words, message):
+    code, out, err = said(*words)
+    assert code == 2 and message in " ".join((out + err).split())
 
 
 def test_missing_extra_names_its_install_line(said, monkeypatch):

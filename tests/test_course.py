@@ -108,6 +108,13 @@ def test_wrong_parameters_are_refused_before_anything_runs(folder, tmp_path, giv
     assert not (tmp_path / "run").exists()
 
 
+def test_a_parameter_that_is_given_twice_is_refused(folder, tmp_path):
+    for options, name in (({"seed": 4, "parameters": {"seed": "3"}}, "seed"), ({"profile": "demo", "parameters": {"profile": "laptop"}}, "profile")):
+        with pytest.raises(CxrkitError, match=f"{name} is given twice, as --{name} and as -p {name}"):
+            run_course(folder=folder, out=tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+
+
 def test_wrong_paths_are_refused_before_anything_runs(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for option in ("data", "weights"):

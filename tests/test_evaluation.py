@@ -294,6 +294,8 @@ def test_comparison_table_puts_ours_beside_the_paper():
     block = evaluate(labels, probabilities, locked=0.137, bootstrap=100)
     table = comparison_table({"The paper": PAPER, "Baseline": block})
     assert list(table.index) == [("The paper", "not stated"), ("Baseline", "0.5"), ("Baseline", "0.137 (locked)")]
+    at_half = comparison_table({"Baseline": evaluate(labels, probabilities, locked=0.5, bootstrap=20)})
+    assert list(at_half.index) == [("Baseline", "0.5 (also locked)")], "no row is missing, the two are one"
     assert list(table.columns) == ["Accuracy", "Precision", "Recall", "Specificity", "F1-Score", "ROC-AUC"]
     paper = table.loc[("The paper", "not stated")]
     assert paper["Accuracy"] == "85.7 (82.8–88.3)" and paper["F1-Score"] == "88.7"

@@ -190,7 +190,7 @@ def test_functions_are_tried_on_inputs_and_may_fail_alone(walls):
     good = outcome.answers["good"]
     assert good[0] == {"returned": 6} and good[1]["returned"].tolist() == [0, 2], "asked again at the end, when the helper is there"
     assert outcome.answers["bad"][0] == {"raised": "ValueError: no"} and "longer than 2 s" in outcome.refused["endless"]
-    assert "nothing" not in outcome.answers and "must be a function" in outcome.answers["late"][0]["raised"] and outcome.ended == ""
+    assert "nothing" not in outcome.answers and "a function is asked for" in outcome.answers["late"][0]["raised"] and outcome.ended == ""
 
 
 def test_what_a_notebook_says_on_the_pipe_is_only_a_value(walls):
@@ -303,7 +303,7 @@ def test_the_pages_show_names_as_text_and_the_table_runs_no_formula(graded):
     assert not re.search(r"""(src|href)=["']?(https?:)?//""", page), "it needs no other server"
     assert {"'=cmd|'calc'!A0", "'@sum(A1)", "'-1+1", "李 雷", "name with  two spaces"} <= {student for student, _ in graded["rows"]}
     assert all(words in page for words in ("Distribution", "Discrimination", "Common misconceptions", "the AUC of labels, not of scores", "bubblewrap"))
-    links = re.findall(r'href="(feedback/[^"]+)"', page)
+    links = sorted(set(re.findall(r'href="(feedback/[^"]+)"', page)))
     assert len(links) == 30 and all((graded["out"] / link).is_file() for link in links)
     own = next((graded["out"] / link).read_text(encoding="utf-8") for link in links if "auc-of-labels" in link)
     assert "the AUC of labels, not of scores" in own and "11 of 13" in own and "Zoë" not in own and "seed" not in own
@@ -332,6 +332,20 @@ def test_what_was_run_under_other_limits_does_not_stand(tmp_path):
     first, second, third = graded_within(4), graded_within(20), graded_within(20)
     assert (first.ran, second.ran, third.ran, third.kept) == (1, 1, 0, 1)
     assert any("4 s" in note for note in first.results[0]["notes"]) and not second.results[0]["notes"], (first.results[0]["notes"], second.results[0]["notes"])
+
+
+def test_a_class_with_other_notebooks_is_told_and_pages_of_who_left_are_gone(tmp_path, said):
+    need_namespaces("unshare")
+    folder, out = tmp_path / "class", tmp_path / "out"
+    for student in ("ana", "ben"):
+        hand_in(folder, student, solved())
+        (folder / student / f"{SET}.ipynb").rename(folder / student / f"{SET} (1).ipynb")
+    code, _, err = said("grade", folder, "--exercise", "04", "--out", out, "--isolation", "unshare")
+    assert code == 0 and "2 of 2 notebooks got no points because they could not be graded; the first: ana:" in err and f"{SET}.ipynb is missing" in err
+    assert len(list((out / "feedback").glob("*.html"))) == 2
+    shutil.rmtree(folder / "ben")
+    said("grade", folder, "--exercise", "04", "--out", out, "--isolation", "unshare")
+    assert [page.name.split("-")[0] for page in (out / "feedback").glob("*.html")] == ["ana"]
 
 
 def test_a_grader_that_fails_says_so_and_exits_with_1(tmp_path, said, monkeypatch):

@@ -75,6 +75,14 @@ def test_the_cost_rule_keeps_its_terms_in_the_results(run):
     assert "counted as 25 false alarms, where 20 % are ill" in card.model_card(run)
 
 
+def test_areas_and_brier_score_have_their_intervals(run):
+    metrics = score(run, "manual", 0.42)
+    block, text = metrics["phases"]["fine_tuned"]["test"], card.model_card(run)
+    for name in ("pr_auc", "brier"):
+        low, high = block["intervals"][name]
+        assert f"{block[name]:.3f} ({low:.3f}–{high:.3f})" in text
+
+
 def test_no_card_without_results_or_of_an_older_model(run):
     with pytest.raises(CxrkitError, match="metrics.json is missing: notebook 04 writes it"):
         card.model_card(run)

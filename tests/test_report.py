@@ -29,7 +29,7 @@ def make_run(folder, dataset="phantom"):
     metrics = {
         "profile": "demo", "dataset": dataset, "backbone": "efficientnetv2-s", "weights": "phantom", "image_size": 64, "seed": 0,
         "phases": {k: blocks[k] for k in ("frozen", "fine_tuned")}, "baseline": blocks["baseline"],
-        "threshold": {"rule": "sensitivity", "value": 0.4}, "test": {"n": 90}, "paper": PAPER, "seconds": {},
+        "threshold": {"rule": "sensitivity", "value": 0.4, "target_sensitivity": 0.9}, "test": {"n": 90}, "paper": PAPER, "seconds": {},
     }
     (folder / "metrics.json").write_text(json.dumps(metrics))
     config = dict(profile="demo", source=dataset, data="", backbone="efficientnetv2-s", weights="phantom", image_size=64, stored_size=96,
@@ -112,6 +112,34 @@ def test_executed_notebooks_are_linked_as_pages(run_folder):
     assert all((run_folder / link).is_file() for link in links if "://" not in link)
     exported = (run_folder / "notebooks" / "00_x.html").read_text(encoding="utf-8")
     assert "Hello films" in exported and not any("src" in script for script in Page(exported).all("script"))
+
+
+def test_pictures_of_a_notebooks_page_have_their_readings_and_links_lead_somewhere(run_folder, root):
+    import base64
+
+    import nbformat
+
+    v4, picture = nbformat.v4, base64.b64encode(b"\x89PNG").decode()
+    figure = v4.new_output("display_data", data={"image/png": picture, "text/plain": "<Figure size 640x480>"})
+    cells = [v4.new_code_cell("plot", outputs=[figure, v4.new_output("stream", name="stdout", text='AUC "0.9" for a < b\n')]), v4.new_code_cell("plot", outputs=[figure]),
+             v4.new_markdown_cell("[practise](../exercises/02_frozen.ipynb) [gone](../nowhere/x.md) [next](03_fine_tuning.ipynb)")]
+    (run_folder / "notebooks").mkdir(exist_ok=True)
+    nbformat.write(v4.new_notebook(cells=cells), run_folder / "notebooks" / "02_y.ipynb")
+    write_report(run_folder)
+    page = Page((run_folder / "notebooks" / "02_y.html").read_text(encoding="utf-8"))
+    assert [image["alt"] for image in page.all("img")] == ['AUC "0.9" for a < b', "A figure"]
+    links = [link["href"] for link in page.all("a") if not link["href"].startswith("#")]
+    assert (run_folder / "notebooks" / links[0]).resolve() == root / "exercises" / "02_frozen.ipynb"
+    assert links[1:] == ["https://github.com/cxrkit/cxrkit/blob/main/nowhere/x.md", "03_fine_tuning.ipynb"]
+
+
+def test_the_settings_say_what_was_locked_and_the_captions_which_views(run_folder):
+    text = " ".join("".join(Page(write_report(run_folder).read_text(encoding="utf-8")).text).split())
+    assert "target_sensitivity0.9seed" in text.replace(" ", ""), "the manifest says what the last notebook was opened with"
+    manifest = json.loads((run_folder / "manifest.json").read_text())
+    (run_folder / "manifest.json").write_text(json.dumps(manifest | {"config": manifest["config"] | {"test_views": 5}}))
+    assert "the mean of 5 views" in write_report(run_folder).read_text(encoding="utf-8") and "the mean of" not in text
+    (run_folder / "manifest.json").write_text(json.dumps(manifest))
 
 
 def test_without_metrics_the_way_out_is_named(tmp_path):

@@ -62,7 +62,7 @@ NAMES = tuple(dict.fromkeys(name for name, _ in REGISTRY))
 def published(name: str, size: int | None = None) -> Published:
     """Return the registry's row (PneumoniaMNIST without a size: 224 pixels); CxrkitError for an unknown name or size."""
     if name not in NAMES:
-        raise CxrkitError(f"Unknown data set '{name}'; there are {', '.join(NAMES)}.{nearest(name, NAMES)}")
+        raise CxrkitError(f"Unknown data set '{name}'; there are {', '.join(NAMES)}, and imagenet for weights.{nearest(name, (*NAMES, 'imagenet'))}")
     sizes = [s for n, s in REGISTRY if n == name]
     if sizes == [None]:
         if size is not None:

@@ -61,7 +61,8 @@ def comparison_table(blocks, at="both") -> pd.DataFrame:
     for name, block in blocks.items():
         same = block["at_half"]["threshold"] == block["at_locked"]["threshold"]
         for key in ("at_half",) if at == "both" and same else ("at_half", "at_locked") if at == "both" else (at,):
-            rows[name, _threshold_text(block[key]["threshold"], key)] = _row(block, key)
+            text = _threshold_text(block[key]["threshold"], key)
+            rows[name, f"{text} (also locked)" if at == "both" and same and block[key]["threshold"] is not None else text] = _row(block, key)
     table = pd.DataFrame.from_dict(rows, orient="index")
     table.index = pd.MultiIndex.from_tuples(list(rows), names=["System", "Threshold"])
     return table

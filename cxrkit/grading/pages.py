@@ -42,6 +42,8 @@ def write_pages(result: ClassResult, exercise: str, out, limits) -> tuple[Path, 
     for number, student in enumerate(result.results):
         pages[number] = f"feedback/{student['slug']}.html"
         _write(out / pages[number], environment.get_template("feedback.html.j2").render(title=title, student=student, version=__version__))
+    for left in set((out / "feedback").glob("*.html")) - {out / name for name in pages.values()}:
+        left.unlink()  # of a student whose folder is gone
     page = environment.get_template("grades.html.j2").render(
         title=title, now=now, result=result, limits=limits, pages=pages, distribution=items.distribution(result.results),
         bars=_bars(items.distribution(result.results)["counts"]), difficulty=items.difficulty(result.results),

@@ -20,7 +20,7 @@
 # - compute features once instead of in every epoch, and show that nothing changes but the time;
 # - read a learning curve, and pick an epoch on validation patients.
 #
-# **Minutes:** 1 on `demo`, 4 on `laptop`; not timed on `paper`.
+# **Minutes:** 1 on `demo`, 2 on `laptop`; not timed on `paper`.
 
 # %%
 # On Colab this installs the kit and nothing else; anywhere else it does nothing.

@@ -271,7 +271,7 @@ for better, other in (("frozen", "baseline"), ("fine_tuned", "frozen")):
 # An interval says how much the number would wander with other patients **of the same kind**. It says nothing of another hospital.
 # Whether one system is better than another is asked of the *difference*, on the same draws for both: does its interval leave out 0?
 #
-# The paper's row uses its published counts; its AUC interval is our estimate from the counts (≈). Its threshold is not stated, so it has one row; compare it with the rows at 0.5, the usual choice.
+# The paper's row uses its published counts, and Wilson's intervals of them; the interval of its AUC (≈) is our estimate from the AUC, by Hanley and McNeil's formula. Its threshold is not stated, so it has one row; compare it with the rows at 0.5, the usual choice.
 #
 # ## Confusion matrices
 #
