@@ -251,5 +251,8 @@ def _in_the_course(link, folder):
     from .config import checkout
 
     if checkout() and (checkout() / link).exists():
-        return urllib.parse.quote(os.path.relpath(checkout() / link, folder).replace(os.sep, "/"))
+        try:
+            return urllib.parse.quote(os.path.relpath(checkout() / link, folder).replace(os.sep, "/"))
+        except ValueError:  # Windows, on another drive
+            return (checkout() / link).as_uri()
     return f"https://github.com/cxrkit/cxrkit/blob/main/{link}"
