@@ -1,7 +1,7 @@
 """The recipes of the study: the base, and one change a row.
 
 The base is the `laptop` profile's fine-tuning at the time the study began, at a smaller size and fewer epochs so that a trial takes minutes.
-A row changes one thing; what it asks stands beside it.
+A row changes one thing; what it asks stands beside it. A second, smaller set asks what weights learned on phantoms are worth on real films.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ def _changed(question, config=None, **extras):
     return Recipe(question, BASE | (config or {}), **extras)
 
 
-RECIPES = {
+SCREENED = {
     "base": _changed("The laptop profile as it stood: what is every other row compared with?"),
     # Named before anything was measured; FIXED_BEFOREHAND of them were read on the test split to judge the measure itself.
     "frozen": _changed("Does the backbone have to learn at all?", fine_tune=False),
@@ -71,4 +71,21 @@ RECIPES = {
     "read larger": _changed("Trained small, read a third larger?", trained_as="base", read_size=4 / 3),
     "five views": _changed("The mean over the film and four crops of it?", trained_as="base", read_views=5),
 }
+
+
+def _small(question, config=None, **extras):
+    return Recipe(question, BASE | dict(backbone="efficientnetv2-s", weights="phantom") | (config or {}), **extras)
+
+
+BORROWED = {  # EfficientNetV2-S, at the 64 pixels of the phantom weights
+    "S, phantom weights, frozen": _small("A head on what phantoms taught?", fine_tune=False),
+    "S, random weights, frozen": _small("A head on what nobody taught?", dict(weights="none"), fine_tune=False),
+    "S, phantom weights": _small("Fine-tuned from weights that have seen phantoms only."),
+    "S, phantom weights, rate 1e-3": _small("The same with the steps that suit random weights.", dict(fine_tune_learning_rate=1e-3)),
+    "S, random weights": _small("Fine-tuned from nothing, the same steps.", dict(weights="none")),
+    "S, random weights, rate 1e-3": _small("From nothing, larger steps.", dict(weights="none", fine_tune_learning_rate=1e-3)),
+    "S, random weights, rate 1e-3, batch-norm learns": _small("From nothing, as one trains from nothing: batch-norm statistics learn too.",
+                                                               dict(weights="none", fine_tune_learning_rate=1e-3), batch_norm="training"),
+}
+RECIPES = SCREENED | BORROWED
 FIXED_BEFOREHAND = ("frozen", "no augmentation", "scaled 0-1", "random weights", "base")

@@ -15,7 +15,7 @@ import filelock
 import numpy as np
 import pandas as pd
 import typer
-from recipes import FIXED_BEFOREHAND, RECIPES
+from recipes import BASE, FIXED_BEFOREHAND, RECIPES, SCREENED, Recipe
 from rich.console import Console
 from rich.table import Table
 from scipy.special import expit, logit
@@ -35,7 +35,7 @@ HERE = Path(__file__).resolve().parent
 KEY = ["recipe", "size", "epochs", "seed"]
 app = typer.Typer(add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 
-Names = Annotated[list[str] | None, typer.Argument(help="recipes; none: all of them")]
+Names = Annotated[list[str] | None, typer.Argument(help="recipes; none: all that are screened")]
 Data = Annotated[str, typer.Option(help="the films' folder or zip")]
 Weights = Annotated[str, typer.Option(help="ImageNet weights of EfficientNetV2-B0; imagenet: fetched by Keras")]
 Folder = Annotated[Path, typer.Option(help="where results.csv and looks.csv lie")]
@@ -81,14 +81,18 @@ def look(names: Names, why: Annotated[str, typer.Option(help="what the look is f
 
 @app.command()
 def whole(out: Annotated[str, typer.Option(help="the run folder that it leaves")], data: Data = "", weights: Weights = "imagenet", size: int = 160, epochs: int = 8,
-          seed: int = 0, folder: Folder = HERE):
+          seed: int = 0, recipe: Annotated[str, typer.Option(help="one that changes settings of the kit alone")] = "base", folder: Folder = HERE):
     """Train the `laptop` profile whole at a size and length, without notebooks, and score its predictions of every validation view.
 
     It leaves a run folder as `cxrkit run` does: the threshold locked on validation, the predictions of the test split sealed.
     """
-    if _stands(folder / "results.csv", "profile laptop", size, epochs, seed):
-        raise SystemExit(f"{folder / 'results.csv'} holds the laptop profile at {size} pixels, {epochs} epochs, seed {seed} already.")
-    config = cxrkit.configure("laptop", data=data, weights=weights, image_size=size, fine_tune_epochs=epochs, patience=epochs, seed=seed, out=out)
+    _known([recipe])
+    if not _plain(RECIPES[recipe]):
+        raise SystemExit(f"'{recipe}' does more than settings of the kit can say: screen it.")
+    settings = dict(data=data, weights=weights, image_size=size, fine_tune_epochs=epochs, patience=epochs, seed=seed, out=out)
+    config = cxrkit.configure("laptop", **settings | RECIPES[recipe].config)
+    if _stands(folder / "results.csv", _profile(config), size, epochs, seed):
+        raise SystemExit(f"{folder / 'results.csv'} holds {_profile(config)} at {size} pixels, {epochs} epochs, seed {seed} already.")
     dataset = cxrkit.load_dataset(config)
     finished = cxrkit.open_run(config, dataset)
     stages.make_baseline(finished)
@@ -104,7 +108,7 @@ def whole(out: Annotated[str, typer.Option(help="the run folder that it leaves")
         logits[view] = logit(training.predict(model, changed, config, "val")).astype("float32")
     views = scores_by_view(changed.labels, changed.table, logits)
     seconds = finished.manifest["stages"]["fine_tuned"]["seconds"]
-    _append(folder / "results.csv", [_row("profile laptop", config, view, *scored) | {"seconds": round(seconds)} for view, scored in views.items()])
+    _append(folder / "results.csv", [_row(_profile(config), config, view, *scored) | {"seconds": round(seconds)} for view, scored in views.items()])
 
 
 @app.command()
@@ -119,7 +123,7 @@ def opened(runs: Annotated[list[Path], typer.Argument(help="folders that `whole`
         ends = {"locked": lock["value"], "highest": float(ill[int(np.ceil(lock["target_sensitivity"] * len(ill) - 1e-9)) - 1])}
         tables = {name: at_threshold(test["label"], test["probability"], value) for name, value in (*ends.items(), ("0.5", 0.5))}
         config, at = finished.config.replace(**finished.manifest["stages"]["fine_tuned"]["settings"]), tables["locked"]  # as trained
-        row = _row(f"profile {config.profile}", config, "test", test["label"].to_numpy(), logit(test["probability"].to_numpy().clip(1e-9, 1 - 1e-9)))
+        row = _row(_profile(config), config, "test", test["label"].to_numpy(), logit(test["probability"].to_numpy().clip(1e-9, 1 - 1e-9)))
         low, high = patient_bootstrap(test["label"], test["probability"], test.get("patient")).interval("auc")
         shown.append({"run": f"{config.image_size} px, {config.fine_tune_epochs} epochs, seed {config.seed}", "test AUC": f"{row['auc']:.4f} ({low:.3f}–{high:.3f})"}
                      | {f"threshold {name}": _in_words(ends.get(name, 0.5), counted) for name, counted in tables.items()})
@@ -127,6 +131,19 @@ def opened(runs: Annotated[list[Path], typer.Argument(help="folders that `whole`
             "accuracy": round(at["accuracy"], 6), "sensitivity": round(at["recall"], 6), "specificity": round(at["specificity"], 6)}])
     with pd.option_context("display.width", 250, "display.max_colwidth", None):
         print(pd.DataFrame(shown).set_index("run").T)
+
+
+def _plain(recipe):
+    """Whether fields of `cxrkit.Config` say all that a recipe changes."""
+    return dataclasses.replace(recipe, question="", config={}) == Recipe("")
+
+
+def _profile(config):
+    """What results.csv and looks.csv call a whole profile: "profile laptop", with the recipe behind it where it is not the base."""
+    same = [name for name, recipe in RECIPES.items() if _plain(recipe) and all(getattr(config, field) == value for field, value in recipe.config.items())]
+    changed = {field for field, value in BASE.items() if getattr(config, field) != value}
+    name = next(iter(same), " and ".join(sorted(changed)) + " changed")
+    return f"profile {config.profile}" + ("" if name == "base" else f", {name}")
 
 
 def _in_words(threshold, counted):
@@ -187,7 +204,7 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
             "p": ttest_1samp(difference, 0).pvalue if len(difference) > 1 and difference.any() else np.nan,
             "plain": plain[name].mean(), "plain_spread": plain[name].std(ddof=1),
         }
-    return pd.DataFrame(rows).T.astype({"seeds": int}).sort_values("difference", ascending=False).rename_axis("recipe")
+    return pd.DataFrame(rows).T.astype({"seeds": int}).sort_values(["difference", "changed_normals"], ascending=False).rename_axis("recipe")
 
 
 def markdown(summarised: pd.DataFrame) -> list[str]:
@@ -207,7 +224,7 @@ def _known(names):
     for name in names or RECIPES:
         if name not in RECIPES:
             raise SystemExit(f"No recipe '{name}'; there are: {', '.join(RECIPES)}.")
-    return names or list(RECIPES)
+    return names or list(SCREENED)
 
 
 def _trial(name, data, weights, size, epochs, seed):

@@ -126,14 +126,14 @@ def test_a_whole_profile_leaves_a_finished_run_and_its_rows(tmp_path, monkeypatc
     from cxrkit.runs import reopen_run
 
     monkeypatch.setattr("keras.applications.EfficientNetV2B0", few_layers)
-    words = ("whole", "--data", write_folder(tmp_path / "films"), "--weights", "none", "--size", "32", "--epochs", "1", "--seed", "1",
+    words = ("whole", "--data", write_folder(tmp_path / "films"), "--weights", "none", "--size", "32", "--epochs", "1", "--seed", "1", "--recipe", "no rotation",
              "--out", tmp_path / "run", "--folder", tmp_path)
     done = CliRunner().invoke(run.app, list(map(str, words)), catch_exceptions=False)
     assert done.exit_code == 0, done.output
     finished = reopen_run(tmp_path / "run")
     assert all(finished.has(stage) for stage in ("baseline", "frozen", "fine_tuned")) and finished.read_lock()["rule"] == "sensitivity"
     rows = pd.read_csv(tmp_path / "results.csv")
-    assert set(rows["recipe"]) == {"profile laptop"} and set(rows["seed"]) == {1} and {"plain", "close normals"} <= set(rows["view"])
+    assert set(rows["recipe"]) == {"profile laptop, no rotation"} and set(rows["seed"]) == {1} and {"plain", "close normals"} <= set(rows["view"])
     assert "test" not in set(rows["view"]) and not (tmp_path / "looks.csv").exists()
     assert not (tmp_path / "run" / "metrics.json").exists(), "nothing was scored on the test split"
     again = CliRunner().invoke(run.app, list(map(str, words)))
@@ -141,12 +141,12 @@ def test_a_whole_profile_leaves_a_finished_run_and_its_rows(tmp_path, monkeypatc
     said = CliRunner().invoke(run.app, ["opened", str(tmp_path / "run"), "--why", "to see both ends", "--folder", str(tmp_path)], catch_exceptions=False)
     looks, test, val = pd.read_csv(tmp_path / "looks.csv"), finished.read_predictions("fine_tuned", "test"), finished.read_predictions("fine_tuned", "val")
     locked = finished.read_lock()["value"]
-    assert looks["why"].tolist() == ["to see both ends"] and looks["accuracy"][0] == pytest.approx(((test["probability"] >= locked) == test["label"]).mean(), abs=1e-6)
+    assert looks["why"].tolist() == ["to see both ends"] and set(looks["recipe"]) == set(rows["recipe"]) and looks["accuracy"][0] == pytest.approx(((test["probability"] >= locked) == test["label"]).mean(), abs=1e-6)
     ill = val["probability"][val["label"] == 1]
     highest = max(t for t in ill if (ill >= t).mean() >= 0.95)
     assert said.exit_code == 0 and f"{highest:.3f}: accuracy" in said.output and f"{locked:.3f}: accuracy" in said.output and highest >= locked
     shown = CliRunner().invoke(run.app, ["table", "--size", "32", "--epochs", "1", "--folder", str(tmp_path)], catch_exceptions=False)
-    assert "| profile laptop | The whole profile. | 1 |" in shown.output
+    assert "| profile laptop, no rotation | The whole profile. | 1 |" in shown.output
 
 
 def test_an_unknown_recipe_is_named(tmp_path):
@@ -161,3 +161,17 @@ def test_readme_shows_the_results_file():
     for epochs in (3, 6):
         for line in run.markdown(run.summary(run._of(STUDY / "results.csv", 96, epochs))):
             assert line in text, f"study/README.md lacks a line of: python study/run.py table --epochs {epochs}"
+
+
+def test_a_whole_profile_is_called_by_its_recipe():
+    """Rows of another recipe must not pass for the profile's own in results.csv or looks.csv."""
+    import run
+
+    import cxrkit
+
+    config = cxrkit.configure("laptop", data="films", weights="none")
+    assert run._profile(config) == "profile laptop"
+    assert run._profile(config.replace(rotation=0.0)) == "profile laptop, no rotation"
+    assert run._profile(config.replace(rotation=3.0)) == "profile laptop, rotation changed"
+    done = subprocess.run([sys.executable, STUDY / "run.py", "whole", "--out", "nowhere", "--recipe", "sampler"], capture_output=True, text=True)
+    assert done.returncode == 1 and "'sampler' does more than settings" in done.stderr
