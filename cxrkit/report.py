@@ -35,17 +35,17 @@ def read_metrics(folder) -> dict:
 
 def again(folder) -> str:
     """Return the command that makes the results of a run folder anew."""
-    path = Path(folder) / "manifest.json"
-    profile = json.loads(path.read_text(encoding="utf-8")).get("config", {}).get("profile") if path.is_file() else None
+    from .runs import read_manifest
+
+    profile = (read_manifest(Path(folder)) or {}).get("config", {}).get("profile")
     return f'cxrkit run 04{f" --profile {profile}" if profile else ""} --out "{folder}"'
 
 
 def is_current(folder) -> bool:
     """Say whether metrics.json was made from the stages that the folder holds now, and not from an older model's."""
-    from .runs import stage_keys
+    from .runs import read_manifest, stage_keys
 
-    manifest = json.loads((Path(folder) / "manifest.json").read_text(encoding="utf-8"))
-    return read_metrics(folder).get("models") == stage_keys(manifest)
+    return read_metrics(folder).get("models") == stage_keys(read_manifest(Path(folder)) or {"stages": {}})
 
 
 def metrics_table(metrics):
@@ -76,10 +76,13 @@ def write_report(folder) -> Path:
         raise MissingExtraError("jinja2", "course") from problem
     from .evaluation import reading
     from .files import atomic_path
+    from .runs import read_manifest
 
     folder = Path(folder)
     metrics = read_metrics(folder)
-    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise CxrkitError(f"{folder} holds results and no manifest.json, which says how they were made. Run: {again(folder)}")
     phantom = metrics["dataset"] == "phantom"
     frame = metrics_table(metrics)
     environment = jinja2.Environment(

@@ -49,7 +49,7 @@ class Run:
 
     @property
     def manifest(self) -> dict:
-        return _read_manifest(self.folder)
+        return read_manifest(self.folder)
 
     # --- stages -------------------------------------------------------------------------------------------------
 
@@ -206,7 +206,7 @@ def reopen_run(folder) -> Run:
     Raises CxrkitError for a folder that holds no run.
     """
     folder = Path(folder).expanduser().resolve()
-    manifest = _read_manifest(folder)
+    manifest = read_manifest(folder)
     if not manifest or "config" not in manifest:
         raise CxrkitError(f"{folder} holds no run: there is no manifest.json of a run in it. A run is made with: cxrkit run --out DIR")
     known = {field.name for field in dataclasses.fields(Config)}
@@ -215,7 +215,7 @@ def reopen_run(folder) -> Run:
 
 def _open_manifest(folder, config, dataset, identity):
     """Write what is known of the run now, keeping the stages that are there; refuse another run's folder."""
-    manifest = _read_manifest(folder)
+    manifest = read_manifest(folder)
     if manifest:
         changed = [name for name, value in identity.items() if manifest["identity"].get(name) != value]
         if changed:
@@ -238,7 +238,8 @@ def _open_manifest(folder, config, dataset, identity):
     write_json(folder / "manifest.json", manifest)
 
 
-def _read_manifest(folder: Path) -> dict | None:
+def read_manifest(folder: Path) -> dict | None:
+    """Return manifest.json of a run folder, None where there is none; CxrkitError where it is damaged."""
     path = folder / "manifest.json"
     if not path.is_file():
         return None

@@ -148,3 +148,18 @@ def test_without_metrics_the_way_out_is_named(tmp_path):
     (tmp_path / "metrics.json").write_text('{"profile": ')
     with pytest.raises(CxrkitError, match="damaged"):
         write_report(tmp_path)
+
+
+def test_a_damaged_or_missing_manifest_is_said_in_words(tmp_path):
+    folder = make_run(tmp_path / "run")
+    whole = (folder / "manifest.json").read_text()
+    (folder / "manifest.json").write_text(whole[:100])
+    with pytest.raises(CxrkitError, match="manifest.json cannot be read"):
+        write_report(folder)
+    (folder / "metrics.json").write_text("{")
+    with pytest.raises(CxrkitError, match="manifest.json cannot be read"):
+        write_report(folder)
+    folder = make_run(tmp_path / "other")
+    (folder / "manifest.json").unlink()
+    with pytest.raises(CxrkitError, match="no manifest.json"):
+        write_report(folder)
