@@ -9,8 +9,10 @@ import csv
 import sys
 import time
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import typer
 from jupyter_client.manager import KernelManager
 
 HERE = Path(__file__).resolve().parent
@@ -96,8 +98,8 @@ def wait_until_idle(client, parent):
             return
 
 
-def main():
-    machine = sys.argv[1] if len(sys.argv) > 1 else "not described"
+def main(machine: Annotated[str, typer.Argument(help="the machine in words")], out: Annotated[Path, typer.Option(help="the results file, which is replaced")] = HERE / "threshold_lab.csv"):
+    """Time a step of the threshold lab's slider in a kernel."""
     rows = []
     for n in (624, 100_000):
         for name, views in (("explorer", ["explorer"]), ("all six views", ["explorer", "costs", "prevalence", "calibration", "reader", "reveal"])):
@@ -105,11 +107,11 @@ def main():
             rows.append({"films": n, "shown": name, "kernel_ms_median": f"{median:.1f}", "kernel_ms_p95": f"{p95:.1f}", "round_trip_ms_median": f"{whole:.1f}",
                          "steps": STEPS, "machine": machine})
             print(f"{n:>7,} films, {name:<13}: {median:5.1f} ms in the kernel (95 of 100 below {p95:.1f}), {whole:5.1f} ms there and back")
-    with open(HERE / "threshold_lab.csv", "w", newline="", encoding="utf-8") as file:
+    with open(out, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

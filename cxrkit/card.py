@@ -147,7 +147,7 @@ def _calibration(run, metrics, phantom):
     character = "overconfident" if temperature > 1.02 else "too timid" if temperature < 0.98 else "about right"
     return (f"## Calibration\n\nTest split{' (phantom)' if phantom else ''}: Brier score {errors['brier']:.3f} ({low:.3f}–{high:.3f}), expected calibration error {errors['ece']:.3f} (10 equal bins). "
             f"The temperature fitted on validation is {temperature:.2f} ({character}); the probabilities above are as the model gives them. "
-            "They hold for this mix of ill and healthy and need a prior shift elsewhere.")
+            "They hold for this mix of ill and healthy and need a prior correction elsewhere.")
 
 
 def _limits(phantom):

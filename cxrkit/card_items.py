@@ -26,7 +26,7 @@ CHECKLIST = (  # (item, what it asks, state, where or why not)
     ("partitions [12a]", "how data were split, at which level", "reported", "splits.csv: whole patients; no overlap, by a test of the kit"),
     ("model building [12b–12d]", "architecture, training, hyper-parameters, tuning", "partly", "notebooks 02 and 03, manifest.json; nothing was chosen on this run's test films, but the strong crops for real films come from work that had looked at that split"),
     ("performance measures [12e]", "discrimination, calibration, utility, with intervals", "partly", "AUC, PR-AUC, sensitivity, specificity, PPV, F1 and Brier score with intervals; ECE without one; NPV in metrics.json; net benefit in notebook 04"),
-    ("model updating [12f]", "recalibration", "partly", "temperature and prior shift are shown; the saved model is not recalibrated"),
+    ("model updating [12f]", "recalibration", "partly", "temperature and prior correction are shown; the saved model is not recalibrated"),
     ("class imbalance [13]", "how handled, and its effect on probabilities", "reported", "class weights; calibration is shown before and after"),
     ("fairness [14]", "how approached", "not reported", "no group is known but the subtype of the ill"),
     ("output and thresholds [15]", "probabilities or classes, and the threshold's reason", "reported", "a probability; threshold by a stated rule, locked before the test"),

@@ -6,7 +6,7 @@
     python study/record.py runs/laptop runs/laptop-seed1 runs/laptop-seed2
 
 Writes cxrkit/record/<profile>.csv and .json (probabilities and facts, no films), the figures in study/figures, a row a run in
-study/looks.csv, and prints the table.
+study/looks.csv, and prints the table. Without folders it writes nothing and prints the table of the runs that are kept.
 """
 
 import sys
@@ -34,6 +34,10 @@ def main(folders):
     write_json(record.FOLDER / f"{profile}.json", facts)
     draw(films, facts)
     log_looks(films, facts)
+    show(films, facts)
+
+
+def show(films, facts):
     with pd.option_context("display.width", 250, "display.max_columns", None, "display.max_colwidth", None):
         print(record.seed_table(films, facts).T)
         print(record.differences(films, facts))
@@ -96,6 +100,9 @@ def draw(films, facts):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 3:
+    if len(sys.argv) == 1:
+        show(*record.load_record())
+    elif len(sys.argv) == 2:  # one run has no spread, or it asks for --help
         raise SystemExit(__doc__)
-    main(sys.argv[1:])
+    else:
+        main(sys.argv[1:])

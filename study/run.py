@@ -112,25 +112,51 @@ def whole(out: Annotated[str, typer.Option(help="the run folder that it leaves")
 
 
 @app.command()
-def opened(runs: Annotated[list[Path], typer.Argument(help="folders that `whole` or `cxrkit run` left")],
-           why: Annotated[str, typer.Option(help="what the look is for; kept in looks.csv")], folder: Folder = HERE):
-    """Open the test split of finished runs, and log it: at the locked threshold, and at the highest that keeps the same validation sensitivity."""
-    shown = []
-    for path in runs:
+def opened(runs: Annotated[list[Path] | None, typer.Argument(help="folders that `whole` or `cxrkit run` left; none: print what opened.csv holds")] = None,
+           why: Annotated[str, typer.Option(help="what the look is for; kept in looks.csv")] = "", folder: Folder = HERE):
+    """Open the test split of finished runs at three thresholds, and log it: the locked one, the highest that keeps the same validation sensitivity, and 0.5."""
+    if runs and not why:
+        raise SystemExit('Opening the test split is a look: say what it is for, --why "...".')
+    for path in runs or []:
         finished = reopen_run(path)
         lock, val, test = finished.read_lock(), finished.read_predictions("fine_tuned", "val"), finished.read_predictions("fine_tuned", "test")
-        ill = np.sort(val["probability"][val["label"] == 1])[::-1]
-        ends = {"locked": lock["value"], "highest": float(ill[int(np.ceil(lock["target_sensitivity"] * len(ill) - 1e-9)) - 1])}
-        tables = {name: at_threshold(test["label"], test["probability"], value) for name, value in (*ends.items(), ("0.5", 0.5))}
-        config, at = finished.config.replace(**finished.manifest["stages"]["fine_tuned"]["settings"]), tables["locked"]  # as trained
+        config = finished.config.replace(**finished.manifest["stages"]["fine_tuned"]["settings"])  # as trained
         row = _row(_profile(config), config, "test", test["label"].to_numpy(), logit(test["probability"].to_numpy().clip(1e-9, 1 - 1e-9)))
+        tables = {name: at_threshold(test["label"], test["probability"], value) for name, value in _thresholds(val, lock).items()}
+        rates = {name: {new: round(table[old], 6) for new, old in (("accuracy", "accuracy"), ("sensitivity", "recall"), ("specificity", "specificity"))}
+                 for name, table in tables.items()}
+        epochs = finished.read_history().query("phase == 'fine_tuned'").sort_values(["val_auc", "val_loss"], ascending=[True, False])
         low, high = patient_bootstrap(test["label"], test["probability"], test.get("patient")).interval("auc")
-        shown.append({"run": f"{config.image_size} px, {config.fine_tune_epochs} epochs, seed {config.seed}", "test AUC": f"{row['auc']:.4f} ({low:.3f}–{high:.3f})"}
-                     | {f"threshold {name}": _in_words(ends.get(name, 0.5), counted) for name, counted in tables.items()})
-        _append(folder / "looks.csv", [{"date": datetime.date.today().isoformat(), "why": why} | row | {
-            "accuracy": round(at["accuracy"], 6), "sensitivity": round(at["recall"], 6), "specificity": round(at["specificity"], 6)}])
-    with pd.option_context("display.width", 250, "display.max_colwidth", None):
-        print(pd.DataFrame(shown).set_index("run").T)
+        known = {name: row[name] for name in (*KEY, "n", "auc")} | {
+            "auc_low": round(low, 6), "auc_high": round(high, 6), "val_auc": round(roc_auc_score(val["label"], val["probability"]), 6),
+            "kept_epoch": int(epochs["epoch"].iloc[-1])}
+        _append(folder / "opened.csv", [known | {"threshold": name, "value": round(table["threshold"], 6)} | rates[name] for name, table in tables.items()],
+                once=[*KEY, "threshold", "value", "auc"])
+        _append(folder / "looks.csv", [{"date": datetime.date.today().isoformat(), "why": why} | row | rates["locked"]], once=[*KEY, "auc"])
+    print("\n".join(opened_markdown(pd.read_csv(folder / "opened.csv", dtype={"threshold": str}))))
+
+
+def _thresholds(val, lock):
+    """The locked threshold, the highest that keeps the same share of the validation patients who are ill, and 0.5."""
+    ill = np.sort(val["probability"][val["label"] == 1])[::-1]
+    return {"locked": lock["value"], "highest": float(ill[int(np.ceil(lock["target_sensitivity"] * len(ill) - 1e-9)) - 1]), "0.5": 0.5}
+
+
+def opened_markdown(results: pd.DataFrame) -> list[str]:
+    """The lines of a table in Markdown of opened.csv: each run at each threshold, then means ± standard deviation between seeds."""
+    lines = ["| whole profile | test AUC | threshold | accuracy | sensitivity | specificity |", "| --- | --- | --- | --- | --- | --- |"]
+    for (recipe, size, epochs), group in results.groupby(["recipe", "size", "epochs"], sort=False):
+        name = f"{recipe.removeprefix('profile ')}, {size} px, {epochs} epochs"
+        for row in group.itertuples():
+            low, high = wilson(round(row.accuracy * row.n), row.n)
+            lines.append(f"| {name}, seed {row.seed} | {row.auc:.4f} ({row.auc_low:.3f}–{row.auc_high:.3f}) | {row.threshold}{'' if row.threshold == '0.5' else f', {row.value:.3f}'} "
+                         f"| {100 * row.accuracy:.1f} ({100 * low:.1f}–{100 * high:.1f}) | {100 * row.sensitivity:.1f} | {100 * row.specificity:.1f} |")
+        for threshold, seeds in group.groupby("threshold", sort=False):
+            if len(seeds) > 1:
+                spread = [f"{f * seeds[what].mean():.{d}f} ± {f * seeds[what].std(ddof=1):.{d}f}"
+                          for what, f, d in (("auc", 1, 4), ("accuracy", 100, 1), ("sensitivity", 100, 1), ("specificity", 100, 1))]
+                lines.append(f"| **{name}, mean of {len(seeds)}** | {spread[0]} | {threshold} | {' | '.join(spread[1:])} |")
+    return lines
 
 
 def _plain(recipe):
@@ -144,13 +170,6 @@ def _profile(config):
     changed = {field for field, value in BASE.items() if getattr(config, field) != value}
     name = next(iter(same), " and ".join(sorted(changed)) + " changed")
     return f"profile {config.profile}" + ("" if name == "base" else f", {name}")
-
-
-def _in_words(threshold, counted):
-    n = sum(counted["confusion"].values())
-    low, high = wilson(round(counted["accuracy"] * n), n)
-    return (f"{threshold:.3f}: accuracy {100 * counted['accuracy']:.1f} ({100 * low:.1f}–{100 * high:.1f}), "
-            f"sensitivity {100 * counted['recall']:.1f}, specificity {100 * counted['specificity']:.1f}")
 
 
 @app.command()
@@ -253,12 +272,14 @@ def _stands(path, name, size, epochs, seed):
     return bool((known[KEY] == [name, size, epochs, seed]).all(axis=1).any())
 
 
-def _append(path, rows):
+def _append(path, rows, once=()):
+    """Put rows at a file's end; with `once`, not those that equal one that stands there in these columns."""
     (cache_folder() / "study").mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(cache_folder() / "study" / f"{path.name}.lock"):  # two screens may run side by side
         before = [pd.read_csv(path)] if path.is_file() else []
         with atomic_path(path) as partial:
-            pd.concat([*before, pd.DataFrame(rows)]).to_csv(partial, index=False)
+            both = pd.concat([*before, pd.DataFrame(rows)])
+            (both.drop_duplicates(list(once)) if once else both).to_csv(partial, index=False)
 
 
 if __name__ == "__main__":

@@ -129,7 +129,7 @@ def test_temperature_is_the_slope_of_a_logistic_regression_and_undoes_sharpening
     assert evaluation.scale_temperature(honest, 1) == pytest.approx(honest, abs=2e-6)
 
 
-def test_the_prior_shift_is_bayes_rule():
+def test_the_prior_correction_is_bayes_rule():
     assert evaluation.shift_prior([0.5, 0.9], 0.5, 0.1) == pytest.approx([0.1, 0.5])
     assert evaluation.shift_prior([0.2, 0.7], 0.3, 0.3) == pytest.approx([0.2, 0.7])
 
@@ -144,11 +144,11 @@ def test_calibration_errors_agree_with_scikit_learn_also_under_weights(some):
     assert rare["brier"] == pytest.approx(brier_score_loss(labels, probabilities, sample_weight=weights))
 
 
-def test_the_prior_shift_mends_what_another_mix_broke():
+def test_the_prior_correction_mends_what_another_mix_broke():
     labels, probabilities = films(6000, seed=5)
     table = evaluation.calibration_table(labels, probabilities, evaluation.fit_temperature(labels, probabilities), prevalence=0.05)
     there = table[table["place"] == "prevalence"].set_index("probabilities")
-    assert there.loc["temperature and prior shift", "ece"] < there.loc["as given", "ece"] / 3
+    assert there.loc["temperature and prior correction", "ece"] < there.loc["as given", "ece"] / 3
     assert list(table["place"]) == ["these films"] * 2 + ["prevalence"] * 3
 
 

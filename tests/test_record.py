@@ -53,6 +53,22 @@ def test_the_readme_quotes_the_record(kept, root):
             assert table.loc[system, figure] in text, f"README lacks {figure} of {' '.join(system)}: {table.loc[system, figure]}"
 
 
+def test_the_script_without_runs_prints_the_kept_table_and_writes_nothing(kept, root, tmp_path):
+    """The README sends readers to this command: it must not replace the record."""
+    import os
+    import shutil
+    import subprocess
+    import sys
+
+    for name in ("study", "cxrkit"):
+        shutil.copytree(root / name, tmp_path / name, ignore=shutil.ignore_patterns("*.h5", "__pycache__"))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.suffix in (".csv", ".json", ".png")}
+    done = subprocess.run([sys.executable, tmp_path / "study" / "record.py"], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(tmp_path)})
+    table = record.seed_table(*kept)
+    assert done.returncode == 0 and all(figure in done.stdout for figure in table["AUC"]), done.stderr
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.suffix in (".csv", ".json", ".png")} == before
+
+
 def test_the_readme_quotes_what_each_step_adds(kept, root):
     text = (Path(root) / "README.md").read_text(encoding="utf-8")
     added = record.differences(*kept)

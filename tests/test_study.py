@@ -144,7 +144,13 @@ def test_a_whole_profile_leaves_a_finished_run_and_its_rows(tmp_path, monkeypatc
     assert looks["why"].tolist() == ["to see both ends"] and set(looks["recipe"]) == set(rows["recipe"]) and looks["accuracy"][0] == pytest.approx(((test["probability"] >= locked) == test["label"]).mean(), abs=1e-6)
     ill = val["probability"][val["label"] == 1]
     highest = max(t for t in ill if (ill >= t).mean() >= 0.95)
-    assert said.exit_code == 0 and f"{highest:.3f}: accuracy" in said.output and f"{locked:.3f}: accuracy" in said.output and highest >= locked
+    assert said.exit_code == 0 and f"| highest, {highest:.3f} |" in said.output and f"| locked, {locked:.3f} |" in said.output and highest >= locked
+    kept = pd.read_csv(tmp_path / "opened.csv", dtype={"threshold": str}).set_index("threshold")
+    assert kept.loc["highest", "accuracy"] == pytest.approx(((test["probability"] >= highest) == test["label"]).mean(), abs=1e-6) and len(kept) == 3
+    refused = CliRunner().invoke(run.app, ["opened", str(tmp_path / "run"), "--folder", str(tmp_path)])
+    assert refused.exit_code == 1, "a look without a reason"
+    CliRunner().invoke(run.app, ["opened", str(tmp_path / "run"), "--why", "again", "--folder", str(tmp_path)], catch_exceptions=False)
+    assert len(pd.read_csv(tmp_path / "opened.csv")) == 3 and len(pd.read_csv(tmp_path / "looks.csv")) == 1, "the same run read again is no other look"
     shown = CliRunner().invoke(run.app, ["table", "--size", "32", "--epochs", "1", "--folder", str(tmp_path)], catch_exceptions=False)
     assert "| profile laptop, no rotation | The whole profile. | 1 |" in shown.output
 
@@ -161,6 +167,8 @@ def test_readme_shows_the_results_file():
     for epochs in (3, 6):
         for line in run.markdown(run.summary(run._of(STUDY / "results.csv", 96, epochs))):
             assert line in text, f"study/README.md lacks a line of: python study/run.py table --epochs {epochs}"
+    for line in run.opened_markdown(pd.read_csv(STUDY / "opened.csv", dtype={"threshold": str})):
+        assert line in text, "study/README.md lacks a line of: python study/run.py opened"
 
 
 def test_a_whole_profile_is_called_by_its_recipe():

@@ -214,7 +214,7 @@ def _row_metadata(dataset, auc, interval):
     low, high = interval
     text = f"validation AUC {auc:.2f} (95 % {low:.2f} to {high:.2f}) from width, height, bytes and mode alone"
     if dataset.name == "phantom":
-        return "Metadata only", text, "Of phantom files, whose sizes are made up: it shows the method, not a hospital."
+        return "Metadata only", text, "Of phantom films, compressed as JPEG: it shows the method, not a hospital."
     if dataset.table[["width", "height", "bytes"]].drop_duplicates().shape[0] == 1:
         return "Metadata only", text, "The original files are gone, so there is nothing to read."
     if low <= 0.5:

@@ -88,7 +88,7 @@ def calibration_table(labels, probabilities, temperature, bins=10, prevalence=No
     """Return the calibration errors before and after each mending, one row each.
 
     Rows: "as given"; "temperature"; and, with a `prevalence`, the same two as they would do where that share is ill,
-    with the prior shift after them. Columns: place ("these films" or "prevalence"), brier, ece. See `calibration_errors`.
+    with the prior corrected after them. Columns: place ("these films" or "prevalence"), brier, ece. See `calibration_errors`.
 
     Introduced in notebook 04.
     """
@@ -97,7 +97,7 @@ def calibration_table(labels, probabilities, temperature, bins=10, prevalence=No
     steps = [("as given", probabilities), ("temperature", scaled)]
     rows = [{"probabilities": name, "place": "these films", **_errors(labels, p, bins, _weights(labels, None))} for name, p in steps]
     if prevalence is not None:
-        steps.append(("temperature and prior shift", shift_prior(scaled, labels.mean(), prevalence)))
+        steps.append(("temperature and prior correction", shift_prior(scaled, labels.mean(), prevalence)))
         weights = _weights(labels, prevalence)
         rows += [{"probabilities": name, "place": "prevalence", **_errors(labels, p, bins, weights)} for name, p in steps]
     return pd.DataFrame(rows)

@@ -13,7 +13,7 @@ from .svg import Axes
 _COST_TICKS = (0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000)
 _GRID = np.arange(201) / 200
 _HEADINGS = {"missed": "Missed pneumonias", "false alarm": "False alarms", "right": "Called right, but only just"}
-_STEPS = {"as given": "as given", "temperature": "after temperature scaling", "temperature and prior shift": "… and the prior shift"}
+_STEPS = {"as given": "as given", "temperature": "after temperature scaling", "temperature and prior correction": "… and the prior correction"}
 
 
 def costs(prepared: Prepared, state: State) -> str:
@@ -77,7 +77,7 @@ def by_prevalence(prepared: Prepared, state: State) -> str:
 
 
 def calibration(prepared: Prepared, temperature: float, bins: int, prevalence, split: str, fitted_on: str) -> str:
-    """Reliability before and after temperature scaling, with Brier and ECE, and the prior shift where a prevalence is set."""
+    """Reliability before and after temperature scaling, with Brier and ECE, and the prior correction where a prevalence is set."""
     labels, probabilities = prepared.points.labels, prepared.points.probabilities
     axes = Axes((0, 1), (0, 1), _UNIT, _UNIT, "stated probability", "observed share ill")
     axes.line([0, 1], [0, 1], "cx-chance")

@@ -141,7 +141,7 @@ class ThresholdLab(traitlets.HasTraits):
         return View(self, "prevalence", [*controls.prevalence(self), *controls.threshold(self)], [_of_state(panel) for panel in shown], stills.prevalence)
 
     def calibration(self) -> View:
-        """Whether 80 % means 80 in 100; before and after temperature scaling and a prior shift."""
+        """Whether 80 % means 80 in 100; before and after temperature scaling and a prior correction."""
         def panel(lab):
             return lab._calibration(lab.split, lab.bins, lab.settings.prevalence)
 

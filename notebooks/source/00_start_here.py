@@ -43,7 +43,7 @@ drive: bool = False  # on Colab: keep the run in your Google Drive
 # ## One paper, taken seriously
 #
 # In 2024 Lee, Pratheepan and Teixeira trained EfficientNetV2S to tell chest X-rays of children *with pneumonia* from *normal* ones.
-# First the network's backbone was **frozen** and only a small head learned; then everything was **fine-tuned**.
+# First the network's *backbone*, its large borrowed part, was **frozen**, and only a small new *head* on top of it learned; then everything was **fine-tuned**.
 # They report an accuracy of 85.74 % and an area under the ROC curve (AUC) of 0.905 on 624 test films.
 #
 # The **AUC** is a chance. Take one child with pneumonia and one without, at random: how often does the model give the ill one the higher score? 0.5 is guessing, 1 is perfect.
@@ -55,7 +55,7 @@ drive: bool = False  # on Colab: keep the run in your Google Drive
 # <details><summary>Look, once you have a guess</summary>
 #
 # On the same 624 films, logistic regression on 32 × 32 pixels scores an AUC of about 0.91 (measured on a 224-pixel copy of the films).
-# By AUC the paper's network does not beat it. At the one threshold that the paper reports it does a little better: with as many false alarms it finds 90 % of the ill,
+# By AUC the paper's network does not beat it. At the one pair that the paper reports, found among the ill and false alarms among the healthy, it does a little better: with as many false alarms it finds 90 % of the ill,
 # the pixels 86 % (notebook 04). A lead so small is no insult to the paper; it is the reason for this course:
 # **a number means nothing without a baseline beside it.** You will fit that baseline yourself in notebook 01.
 #
@@ -128,6 +128,7 @@ print(f"Films: {config.source}, seen at {config.image_size} × {config.image_siz
 
 # %%
 import matplotlib.pyplot as plt
+import numpy as np
 
 from cxrkit import plots
 
@@ -147,8 +148,8 @@ print(f"{len(dataset)} films: {(dataset.labels == 0).sum()} normal, {(dataset.la
 # %%
 film = dataset.images[first[0]]
 middle = film.shape[0] // 2
-print(f"One film: {film.shape[0]} × {film.shape[1]} numbers of type {film.dtype}, from {film.min()} (black) to {film.max()} (white).")
-print("Every twelfth number of its middle row:", film[middle, :: film.shape[1] // 12].tolist())
+print(f"One film: {film.shape[0]} × {film.shape[1]} numbers of type {film.dtype}, from {film.min()} (its darkest) to {film.max()} (its brightest); black is 0, white 255.")
+print("Twelve numbers of its middle row, evenly spaced:", film[middle, np.linspace(0, film.shape[1] - 1, 12).astype(int)].tolist())
 
 # %% [markdown]
 # Air lets X-rays through, the film darkens: **lungs are dark, small numbers**. Bone, heart and liver absorb: bright, large numbers.
@@ -161,7 +162,7 @@ print("Every twelfth number of its middle row:", film[middle, :: film.shape[1] /
 # ## What to remember
 #
 # - A result needs a baseline, an interval and a split by patient before it means anything.
-# - The test split is opened once, at the end, with a threshold that was locked before.
+# - The test split is opened once, at the end, with a threshold, the number from which on a film is called ill, that was locked before.
 # - Phantom results show how the course works and nothing else.
 #
 # **Where next:** [01_data_exploration](01_data_exploration.ipynb).

@@ -141,8 +141,8 @@ else:
     print("These films carry no patient numbers: whether a child stands on both sides cannot be known.")
 
 # %% [markdown]
-# With the right key, by its file names, no child stands on both sides of the official split. The careless key "finds" overlap that is not there.
-# (On the real data set it finds 170, or 264 with the prefix dropped: a leak that never was.)
+# With the right key, by its file names, no child stands on both sides of the official split. The careless key finds overlap where the names show none:
+# on the real data set 170 patients, or 264 with the prefix dropped. Whether one number is ever one child in both series, nobody can check; as proof of a leak it is worth nothing.
 #
 # The opposite mistake is worse, and common: **splitting validation from training film by film.** Let us see how much that leaks.
 
@@ -187,6 +187,7 @@ for patient in sorted(["person1", "person2", "person3", "person4"], key=place_in
 # ## What else could give the answer away?
 #
 # An audit asks, before any network does: are there duplicates? do the *files* differ between the classes, in size or colour mode?
+# (*Near duplicates* are found by another kind of hash than the one above: 256 bits of where a picture is light and dark. For films that look alike they are nearly the same.)
 # The last line fits a classifier on metadata alone, without one pixel of image. *Predict its AUC if the files are honest.*
 #
 # In brackets stands a **95 % interval**: how far the number would move with other patients of the same kind. (Patients are drawn at random with replacement, a thousand times, and it is computed each time; the middle 95 % are the interval.)
@@ -206,6 +207,8 @@ print(audit.reading())
 # Read the metadata AUC against 0.5, with its interval: if the interval lies well above 0.5, a part of any later result may come from
 # how the files were made and not from the lungs. On the original ChestXray-2017 files that danger is real: 283 of them are stored
 # in colour, and every one of those is a training film *with pneumonia*. A copy that was re-encoded, like PneumoniaMNIST, can no longer show it.
+#
+# Not every part of it is about making. A compressed file is longer where the picture holds more detail, so its bytes can reflect the lungs too; its width and its colour mode cannot.
 
 # %% [markdown]
 # ## The number to beat
@@ -254,10 +257,13 @@ plt.show()
 row, column = np.unravel_index(np.abs(coefficients).argmax(), coefficients.shape)
 side = "left" if column < 16 else "right"
 print(f"The strongest weight, {coefficients[row, column]:+.3f}, is in the {side} half of the image at row {row}, column {column} of 32.")
+rim = np.ones_like(coefficients, dtype=bool)
+rim[4:-4, 4:-4] = False
+print(f"The outer four rows and columns are {rim.mean():.0%} of the image and hold {np.abs(coefficients[rim]).sum() / np.abs(coefficients).sum():.0%} of the weight (sizes added, whatever the sign).")
 
 # %% [markdown]
-# Does the pattern look like lungs, or does it also use borders and corners? A model that reads borders reads *how the film was taken*.
-# Keep the question for notebook 04, where such a model meets the official test films.
+# Does the pattern look like lungs, or does it also use borders and corners? Compare the last two numbers: a model that read lungs alone would hold little weight at the rim.
+# A model that reads the rim reads *how the film was taken*, and that may differ where it is used.
 
 # %% [markdown]
 # ## Check yourself

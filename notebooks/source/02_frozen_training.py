@@ -94,7 +94,7 @@ for layer in model.layers:
 # %% [markdown]
 # ## The commonest silent bug
 #
-# Many tutorials divide pixels by 255 first. EfficientNetV2 in Keras has that step **inside**. Do it twice, and every film becomes almost black *to the network*. Nothing crashes.
+# Many tutorials divide pixels by 255 first. EfficientNetV2 in Keras has its own scaling of 0 to 255 **inside**. Do it twice, and every film becomes almost black *to the network*. Nothing crashes.
 #
 # *Predict:* what will the features of ten different films look like if the films are divided by 255 first?
 
@@ -117,7 +117,7 @@ except cxrkit.CxrkitError as error:
     print(error)
 
 # %% [markdown]
-# ## Six words of training
+# ## Seven words of training
 #
 # Films are shown in small groups, **batches**. After each batch every weight that learns moves a little in the direction that makes the **loss** smaller: the loss (here *binary cross-entropy*) says how far the stated
 # probabilities are from the truth. That direction is the **gradient**, the size of the move is set by the **learning rate**, and the rule for moving is the **optimiser**. One pass over all training films is an **epoch**.
@@ -207,8 +207,8 @@ plt.show()
 print(plots.read_learning_curves(frozen))
 
 # %% [markdown]
-# Three things push the two apart. Dropout makes training harder than validation. The training loss is an average *while* the head was still learning. And the training loss weighs both
-# classes alike, while the validation loss counts films as they come.
+# Above: dropout makes training harder than validation, and the training loss is an average *while* the head was still learning. Below: the head fits its own films more closely than others.
+# And either way: the training loss weighs both classes alike, while the validation loss counts films as they come. Where such effects balance, the curves run close together or cross.
 #
 # The head kept is the one of the epoch with the best **validation AUC**, not the last one, and not the one with the lowest training loss.
 
@@ -231,7 +231,7 @@ else:
 # Did transfer beat the pixels? Two intervals that do not overlap say yes. But *two that overlap do not say no* (a common misconception): both systems saw the same children, and a draw with hard films in it is hard for both.
 # So the last line draws patients again and again, takes **both** AUCs on each draw, and gives the interval of their **difference**. Does it leave out 0?
 #
-# And ask what the transfer was worth: on phantom films the backbone learned from phantom chests, so its features fit these films as no photograph's would. That is a lucky case.
+# And ask what the transfer was worth: on phantom films the backbone learned from phantom chests, so its features fit these films as no photograph's would. It was even asked where air is missing, and an opacity is missing air: nearly the question itself. That is a lucky case.
 
 # %% [markdown]
 # ## Check yourself

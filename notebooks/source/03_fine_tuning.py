@@ -74,15 +74,21 @@ print(f"After the frozen phase: validation AUC {block['auc']:.3f} ({block['inter
 # %% [markdown]
 # ## Augmentation: which changes leave the diagnosis alone?
 #
-# An augmented view shows the same child as another technician might have taken the film. *For each of these, predict: would a radiologist's answer stay the same?*
+# An augmented view shows the same child as another technician might have taken the film. *For each of these, predict: would a radiologist's answer stay the same, and would you use it?*
+#
+# Turned by a few degrees · a part of the film, enlarged · brighter or darker · more or less contrast · upside down · mirrored.
+#
+# <details><summary>Look, once you have decided</summary>
 #
 # | change | used here? | why |
 # | --- | --- | --- |
 # | rotate by a few degrees | yes | children do not lie straight |
 # | crop a part, resize | yes | films are collimated differently; the network cannot lean on the borders |
-# | brighter, harder, softer | yes | exposure and printing differ between hospitals |
+# | brighter or darker, more or less contrast | yes | exposure and printing differ between hospitals |
 # | upside down | never | no chest film is read that way, so nothing is learned from it |
 # | mirrored | off | a mirror puts the heart on the right: a rare, real finding (dextrocardia), and not true of this child |
+#
+# </details>
 
 # %%
 film = np.asarray(dataset.images[dataset.index("train")[1]])
@@ -95,7 +101,7 @@ print(f"The same film plain and in five random views: crops of at least {config.
       f"contrast ± {config.contrast:.0%}, brightness ± {config.brightness:.0%} of the range.")
 
 # %% [markdown]
-# Does augmentation help? On the real films validation says no and the test split says yes. One small network, trained twice (EfficientNetV2B0, 96 px, 3 epochs, one seed):
+# Does augmentation help? In one trial on real films validation said no and the test split yes. One small network, trained twice (EfficientNetV2B0, 96 px, 3 epochs, one seed):
 #
 # | real films, our own trial | validation AUC | test AUC |
 # | --- | --- | --- |
@@ -105,10 +111,9 @@ print(f"The same film plain and in five random views: crops of at least {config.
 # (The `demo` profile crops gently, to nine tenths at the least; `laptop` and `paper` crop as in this table.)
 #
 # Validation was cut from the training films, so it rewards a network that leans on how *those* films were framed and printed. Forced to look at parts of lungs, at changing brightness, a network seems to lean on that less.
-# Whoever had chosen by validation alone would have thrown the better way away. (Each was read on the test split once in this trial. That strong crops do well there was known from published work that had looked often. Your own test split stays closed until notebook 04.)
+# Whoever had chosen by validation alone would have thrown the better way away. (Each was opened on the test split in this trial, the first one twice with the same outcome. That strong crops do well there was known from published work that had looked often. Your own test split stays closed until notebook 04.)
 #
-# Can one choose without the test split? The [study](../study/README.md) compares *recipes*, sets of training choices, on validation films that it changed: it blurs, flattens, darkens, re-encodes or crops the **normal** ones only, so that how a film was made no longer gives its label away as easily.
-# How far does that carry? Not very far yet: the closer crop alone ranked the five recipes better than plain validation did; blurring, which was meant for "crisp means healthy", did not.
+# Can one choose without the test split? The [study](../study/README.md) tries it with validation films that it changed, so that how a film was made no longer gives its label away as easily. It carries some way, not far.
 
 # %% [markdown]
 # ## Small steps, warmed up, cooled down
@@ -183,10 +188,11 @@ print(plots.read_learning_curves(history))
 history[history["phase"] == "fine_tuned"].drop(columns="phase").style.format(precision=6).hide(axis="index")
 
 # %% [markdown]
-# Read three signs. **Training better than validation, and parting:** the network memorises films. **Both still rising at the end:** more epochs would have helped.
+# Read three signs. **Training better than validation, and parting:** the network memorises films. **Both still rising at the end:** more epochs might have helped.
 # **Validation jagged:** few validation films; one film more or less right is not progress.
 #
 # And the jump at the dotted line? From there on training films are *augmented*, and so harder: the training loss goes up and the training accuracy down. It may stay worse than validation's without anything being wrong.
+# Validation goes on from the head that was **kept**, the one of the best frozen epoch, and not from the last point before the line.
 
 # %%
 val = run.read_predictions("fine_tuned", "val")
@@ -204,11 +210,12 @@ print(f"fine-tuned minus frozen, drawn together: {difference:+.4f} ({low:+.4f} t
 # A prediction can hang on where the film's edge happens to lie. So the network is asked several times: about the whole film, and about a crop into each of its four corners. The *logits*
 # are averaged, and that is the prediction that the run keeps. Training costs nothing more; predicting takes five times as long.
 #
-# *Predict:* will five views give a higher AUC, a lower one, or the same? (The table above, and the choice of the epoch, used the whole film alone.)
+# So the difference above has two parts. *Predict:* how much of it is fine-tuning, and how much the five views? (The table above, and the choice of the epoch, used the whole film alone.)
 
 # %%
 alone = history.loc[history["phase"] == "fine_tuned", "val_auc"].max()
-print(f"Validation AUC{', phantom' if config.is_phantom else ''}: the whole film alone {alone:.4f}, {config.test_views} views averaged {after['auc']:.4f}.")
+print(f"Validation AUC{', phantom' if config.is_phantom else ''}: frozen {block['auc']:.4f}, fine-tuned {alone:.4f} (the whole film alone, {alone - block['auc']:+.4f}), "
+      f"{config.test_views} views averaged {after['auc']:.4f} ({after['auc'] - alone:+.4f}).")
 
 # %% [markdown]
 # One such pair proves little, and on so few validation films less. In the [study](../study/README.md), on real films and with three seeds, five views were worth 0.001 ± 0.001: kept because they cost no training.

@@ -145,7 +145,7 @@ lab.costs()
 # A dearer miss pulls the cheapest threshold down, because more false alarms become a fair price; or it leaves it where it is, if nobody is missed there already.
 #
 # Left: what each threshold costs per 100 children, in false alarms' worth. The dotted line marks the least; within the grey stretch it is at most one false alarm more. **A wide grey stretch means that
-# you need not quarrel about the exact number.** A narrow one means that you must.
+# you need not quarrel about the exact number.** A narrow one can hang on a single film that costs as much as ten: look whether the curve comes as low again elsewhere.
 #
 # Right: the **decision curve**. It asks whether the model is worth having at all. Flagging everybody (dashed) needs no model; flagging nobody (dotted) is the zero line. Where the solid line is not above both,
 # leave the model in its box. Here a threshold is read as an exchange rate too: acting at 20 % says that one found pneumonia is worth four false alarms.
@@ -177,12 +177,16 @@ lab.prevalence()
 lab.calibration()
 
 # %% [markdown]
+# On which side of the diagonal do most points lie? Training counted both classes alike (notebook 02), so a network learns to speak as if half of the films were ill. Where more are, it says too little: points above the diagonal. On real films another force pulls the other way:
+# a network that has nearly memorised its training films says 99 % too readily elsewhere.
+#
 # **Temperature scaling** divides every logit (notebook 02) by one number, fitted on validation. Above 1 it cools an overconfident model, below 1 it encourages a timid one. The order of the films stays,
 # so the AUC stays, and the threshold moves with the probabilities, so decisions stay; only what the number *says* changes. The **ECE** (expected calibration error) is the average gap to the diagonal; it depends on the number of bins,
 # so say both. The **Brier score** is the mean squared difference between probability and truth (0 or 1); it needs no bins, but is not to be compared between places with different shares of ill. Judged on the films it was fitted on, as here, a temperature looks a little better than it is.
 # It only stretches or squeezes around 50 %: where the points lie mostly on one side of the diagonal, it can mend little.
 #
-# Where another share is ill, honest probabilities become dishonest by themselves. Bayes' rule mends them, if the ill look alike in both places, and the healthy too. That is called a **prior shift**:
+# Where another share is ill, honest probabilities become dishonest by themselves: that change is called a **prior shift**. Bayes' rule mends them, if the ill look alike in both places, and the healthy too. Every odds, p ÷ (1 − p), is multiplied by *new odds of being ill ÷ old odds*;
+# from 74 % to 5 % that is (5 ÷ 95) ÷ (74 ÷ 26), about 0.018. "As if 5 % were ill" below counts the same films with other weights.
 
 # %%
 calibrated = evaluation.calibration_table(val["label"], val["probability"], lab.temperature, prevalence=0.05)
@@ -190,7 +194,7 @@ calibrated["place"] = calibrated["place"].map({"these films": f"validation films
 calibrated.set_index(["place", "probabilities"]).round(4)
 
 # %% [markdown]
-# Compare within a place, not between the two. Where 5 % are ill all the stated probabilities are too high; the prior shift takes them down, temperature alone only stretches them around 50 %.
+# Compare within a place, not between the two. Where 5 % are ill most of the stated probabilities are too high; the correction takes them down, temperature alone only stretches them around 50 %.
 
 # %% [markdown]
 # ## Read the films
@@ -269,7 +273,7 @@ for better, other in (("frozen", "baseline"), ("fine_tuned", "frozen")):
 # %% [markdown]
 # How to read it. Brackets are 95 % intervals: for shares Wilson's, for the AUC and F1 from drawing *patients* with replacement, because films of one child are not independent (Wilson's takes them as if they were, and is a little narrow).
 # An interval says how much the number would wander with other patients **of the same kind**. It says nothing of another hospital.
-# Whether one system is better than another is asked of the *difference*, on the same draws for both: does its interval leave out 0?
+# Whether one system is better than another is asked of the *difference*, on the same draws for both: does its interval leave out 0? (The last one holds both steps, fine-tuning and the five views.)
 #
 # The paper's row uses its published counts, and Wilson's intervals of them; the interval of its AUC (≈) is our estimate from the AUC, by Hanley and McNeil's formula. Its threshold is not stated, so it has one row; compare it with the rows at 0.5, the usual choice.
 #
@@ -341,13 +345,19 @@ from cxrkit import record
 kept, facts = record.load_record("laptop")
 record.seed_table(kept, facts).T.rename_axis("REAL films, laptop profile")
 
+# %%
+runs = [record.blocks(kept, facts)[f"seed {s}"] for s in facts["seeds"]]
+for where, said in (("at_locked", "at the locked threshold"), ("at_half", "at 0.5")):
+    reached = [100 * block[where]["accuracy"] for block in runs]
+    print(f"REAL films, accuracy {said}, seed by seed: {', '.join(f'{value:.1f}' for value in reached)} %; up to {max(reached) - min(reached):.1f} points apart.")
+
 # %% [markdown]
 # Brackets are 95 % intervals (of the AUC from drawing patients; Wilson's for shares), ± is the spread between seeds, their standard deviation. The interval asks *how far would this wander with other patients?*, the spread *how far with another seed, which also means other validation patients?* They are
-# different questions; a paper that reports one run answers neither. The spread of three numbers is itself rough.
+# different questions: one run can answer the first, if it gives counts or an interval, and never the second. The spread of three numbers is itself rough.
 #
 # Compare the ± of the accuracy at 0.5 and at the locked threshold. The same rule locked three very different thresholds (0.421, 0.215 and 0.807): where validation is nearly perfect, a handful of films decide it. A locked threshold is honest; it is not therefore a good one.
 #
-# *Seeds together* averages the logits of all runs: an **ensemble**. It costs as many trainings and as many predictions as it has members. Its threshold is the average of the locked ones; it had none of its own.
+# *Seeds together* averages the logits of all runs: an **ensemble**. It costs as many trainings and as many predictions as it has members. Its threshold is the average of the locked ones; it had none of its own. The figures below show seed 0, by AUC the best of the three.
 
 # %%
 first = facts["seeds"][0]
@@ -386,14 +396,14 @@ print(f"Real films, seed {first}. {plots.read_calibration_curve({name: real[name
 # | brightest 1 % | 219, 200 | 0.82 | 216, 199 | 0.80 |
 #
 # Normal training films are crisp, and black where they are dark. Normal *test* films are softer and greyer: a step towards the training films **with pneumonia**. (Brightness hardly moved.) A network may well learn "crisp means healthy". That is right
-# on nearly every validation patient, because they were cut from the training films, and it calls some soft normal test films ill: sensitivity hardly changes, specificity falls. The paper's specificity of 78.6 % may have the same cause; we cannot check it.
+# for five pairs of validation films in six (AUC 0.82), because they were cut from the training films, and it calls some soft normal test films ill: sensitivity hardly changes, specificity falls. The paper's specificity of 78.6 % may have the same cause; we cannot check it.
 #
-# Strong crops together with changes of brightness and contrast in training helped; which of them did was not told apart. Plain validation could not show that they help. Normal validation films that were cropped closer could; softer or flatter ones alone did not ([study](../study/README.md)).
+# Strong crops together with changes of brightness and contrast in training helped; which of them did was not told apart. Plain validation could not show that they help. Normal validation films that were cropped closer could; softer or flatter ones alone did not ([study](../study/README.md)), so sharpness is at best a part of the story.
 
 # %% [markdown]
 # ### And the paper's 0.905?
 #
-# EfficientNetV2 in Keras divides by 255 itself. Many a notebook does so beforehand as well, and then every film is almost black to the network. Did the paper's? Trained that way (96 px, 3 epochs, one seed), our small network reaches a test AUC of 0.900, where the same recipe without the mistake
+# EfficientNetV2 in Keras scales grey values of 0 to 255 itself. Many a notebook divides by 255 beforehand as well, and then every film is almost black to the network. Did the paper's? Trained that way (96 px, 3 epochs, one seed), our small network reaches a test AUC of 0.900, where the same recipe without the mistake
 # reaches 0.983, and nothing crashes on the way. So the AUC fits. The rest does not: at 0.5 that network calls nearly every film normal (39 % right). Random weights in place of borrowed ones give 0.904 and 82 % right, which is nearer to the paper's 0.905 and 85.7 %.
 # *One number cannot tell which mistake was made, or whether any was.*
 
