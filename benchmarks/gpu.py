@@ -88,11 +88,15 @@ def paper(settings: Settings) -> list[dict]:
     """Minutes of the whole profile on real films, decoding and both phases, and the validation AUC, for each kind of weights."""
     import cxrkit
     from cxrkit import stages
+    from cxrkit.backend import keras
 
     found = []
     for weights in settings.weights:
         name = Path(weights).stem
-        config = settings.config(data=settings.data, weights=weights, out=str(Path(settings.runs).resolve() / f"gpu-{name}"))
+        folder = Path(settings.runs).resolve() / f"gpu-{keras.backend.backend()}-{name}"
+        if folder.exists():
+            raise CxrkitError(f"{folder} is there already, and what it holds would not be timed. Remove it, or name another place with --runs.")
+        config = settings.config(data=settings.data, weights=weights, out=str(folder))
         start = time.perf_counter()
         dataset = cxrkit.load_dataset(config, progress=False)
         decoded = time.perf_counter() - start

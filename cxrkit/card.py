@@ -9,7 +9,7 @@ from .errors import CxrkitError
 from .evaluation import PAPER, calibration_errors, comparison_table, fit_temperature, reading, wilson
 from .files import atomic_path
 from .report import NAMES, PAPER_NAME, again, is_current, read_metrics
-from .runs import Run
+from .runs import Run, as_trained
 
 _DATA = {
     "phantom": "Phantom films: chest radiographs computed from a few dozen anatomical parameters, with opacities drawn in. No patient was ever X-rayed for them.",
@@ -76,7 +76,8 @@ def _use(phantom):
 
 
 def _model(run, metrics):
-    config, history = run.manifest["config"], run.read_history()
+    trained, history = as_trained(run.manifest), run.read_history()
+    config, versions = trained["config"], trained["versions"]
     epochs = ", ".join(f"{phase.replace('_', '-')} {len(rows)} epochs" for phase, rows in history.groupby("phase", sort=False)) or "epochs not recorded"
     seconds = sum(metrics["seconds"].values())
     return ("## Model\n\n"
@@ -84,7 +85,7 @@ def _model(run, metrics):
             f"fine-tuning of {'the last two stages' if config['unfreeze'] == 'top' else 'all layers'} ({epochs}). "
             f"Input: one greyscale film. Output: one number, 0–1, read as the probability of pneumonia{_views(config)}. The epoch with the best validation AUC is kept. "
             f"Trained in {seconds / 60:.1f} minutes; cxrkit {run.manifest['cxrkit']}, "
-            f"{', '.join(f'{name} {version}' for name, version in run.manifest['versions'].items() if name in ('python', 'tensorflow', 'keras'))}.")
+            f"{', '.join(f'{name} {version}' for name, version in versions.items() if name in ('python', 'tensorflow', 'jax', 'torch', 'keras'))}.")
 
 
 def _views(config):

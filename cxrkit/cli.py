@@ -110,6 +110,9 @@ def run(
             raise CxrkitError(f"-p {name} has no value; write: -p NAME VALUE")
     if skip_bad:
         pairs.append(("skip_bad", "=", "true"))
+    names = [name for name, _, _ in pairs]
+    for name in {name for name in names if names.count(name) > 1}:
+        raise CxrkitError(f"{name} is given twice. Give it once.")
     console = _console()
     try:
         result = course.run_course(

@@ -168,13 +168,16 @@ def _automatic(given) -> str:
         return wanted
     from . import locate  # the disk is looked at only when nobody has chosen
 
-    gpu = locate.has_gpu()
+    gpu, blind = locate.has_gpu(), ""
     images = given.get("data") or locate.real_images()
     for candidate in ("paper", "laptop") if gpu else ("laptop",):
         weights = given.get("weights") or locate.imagenet_weights(PROFILES[candidate]["backbone"])
+        if candidate == "paper" and images and weights and not locate.backend_sees_gpu():
+            blind = "; a GPU is there, but Keras's framework does not see it (for TensorFlow on Linux: pip install \"cxrkit[gpu]\")"
+            continue
         if images and weights:
             larger = f"; `paper` needs the weights of {PROFILES['paper']['backbone']}" if gpu and candidate == "laptop" else ""
-            print(f"Profile '{candidate}': real images and weights are on this disk, and {'a GPU was found' if gpu else 'there is no GPU'}{larger}.")
+            print(f"Profile '{candidate}': real images and weights are on this disk, and {'a GPU was found' if gpu and not blind else 'no GPU can be used' if blind else 'there is no GPU'}{blind or larger}.")
             return candidate
     if given.get("data"):
         raise CxrkitError(
@@ -212,6 +215,8 @@ def _checked(values: dict) -> Config:
     for name, choices in _CHOICES.items():
         if values[name] not in choices:
             raise CxrkitError(f"{name} cannot be '{values[name]}'; it can be {', '.join(choices)}.{nearest(values[name], choices)}")
+    if values["weights"] == "phantom" and values["backbone"] != "efficientnetv2-s":
+        raise CxrkitError(f"The phantom weights are those of efficientnetv2-s; they do not fit {values['backbone']}. Give backbone=efficientnetv2-s, or other weights.")
     for name in _POSITIVE:
         if not values[name] > 0:
             raise CxrkitError(f"{name} must be greater than 0, not {values[name]}.")

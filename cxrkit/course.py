@@ -85,7 +85,7 @@ def run_course(notebooks=(), profile="auto", parameters=None, data=None, weights
     plan = f"about {_minutes(sum(minutes))} on 2 cores" if sum(minutes) else "minutes with a GPU, hours without"
     console.print(
         f"{len(paths)} notebook{'s' * (len(paths) > 1)}, profile {config.profile}, {plan}, results in {config.run_folder}",
-        highlight=False, soft_wrap=True)
+        highlight=False, markup=False, soft_wrap=True)
     outcomes, lost = [], set()
     for path, expected in zip(paths, minutes):
         number = path.stem[:2]
@@ -106,7 +106,7 @@ def run_course(notebooks=(), profile="auto", parameters=None, data=None, weights
         if is_current(config.run_folder):
             report = write_report(config.run_folder)
         else:
-            console.print(f"The results in this folder are of an older model; notebook 04 makes new ones: {again(config.run_folder)}", highlight=False, soft_wrap=True)
+            console.print(f"The results in this folder are of an older model; notebook 04 makes new ones: {again(config.run_folder)}", highlight=False, markup=False, soft_wrap=True)
     return CourseResult(config, outcomes, report)
 
 

@@ -16,14 +16,13 @@ from .config import PROFILES, checkout, configure
 from .errors import CxrkitError
 
 GOOD, MISSING, OPTIONAL = "ok", "missing", "optional"
-_GPU_SCRIPT = "import tensorflow as tf; print('devices:', *[d.name for d in tf.config.list_physical_devices('GPU')])"
 
 
 def examine(slow: bool = True) -> list[dict]:
     """Return what was found, one dict a line: {"group", "name", "found", "state", "mend"}.
 
     `state` is ok, optional (works without) or missing (something will not work); `mend` is the line that mends it.
-    `slow` asks TensorFlow about the GPU in a process of its own (seconds; only where a GPU answers at all).
+    `slow` asks Keras's framework about the GPU in a process of its own (seconds; only where a GPU answers at all).
     """
     return [*_machine(slow), *_packages(), _backend(), *_places(), _automatic_profile()]
 
@@ -58,16 +57,15 @@ def _gpu(slow):
     name = _run(["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"], 20).strip().replace("\n", "; ")
     if not slow:
         return _row("machine", "GPU", name)
-    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
-    seen = re.search(r"^devices:(.*)$", _run([sys.executable, "-c", _GPU_SCRIPT], 120, environment), re.MULTILINE)
-    if seen and seen[1].strip():
-        return _row("machine", "GPU", f"{name}; TensorFlow sees it")
-    return _row("machine", "GPU", f"{name}; TensorFlow does not see it", OPTIONAL, 'pip install "cxrkit[gpu]"')
+    backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
+    if locate.backend_sees_gpu():
+        return _row("machine", "GPU", f"{name}; {backend} sees it")
+    return _row("machine", "GPU", f"{name}; {backend} does not see it", OPTIONAL, 'pip install "cxrkit[gpu]"' if backend == "tensorflow" else f"install {backend} with CUDA")
 
 
-def _run(command, seconds, environment=None):
+def _run(command, seconds):
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=seconds, env=environment).stdout
+        return subprocess.run(command, capture_output=True, text=True, timeout=seconds).stdout
     except (OSError, subprocess.TimeoutExpired):
         return ""
 

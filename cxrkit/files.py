@@ -69,7 +69,12 @@ def locked(path: Path):
 
 def clear_partials(folder: Path) -> None:
     """Remove what processes that were killed while writing left in a folder, a day ago or more."""
-    for leftover in folder.glob(_PARTIAL + "*"):
+    clear_old(folder, _PARTIAL + "*", days=1)
+
+
+def clear_old(folder: Path, pattern: str, days: float) -> None:
+    """Remove the files of a pattern that nobody has written to for so many days."""
+    for leftover in folder.glob(pattern):
         with contextlib.suppress(FileNotFoundError):  # another process has just given it its name
-            if time.time() - leftover.stat().st_mtime > 86_400:
+            if time.time() - leftover.stat().st_mtime > 86_400 * days:
                 leftover.unlink()

@@ -4,6 +4,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import platformdirs
@@ -59,8 +60,26 @@ def settle_environment() -> None:
             os.environ[name] = os.path.abspath(os.path.expanduser(os.environ[name]))
 
 
+_DEVICES = {  # prints what the framework computes on, beside the processor
+    "tensorflow": "import tensorflow as tf; print('devices:', *[d.name for d in tf.config.list_physical_devices('GPU')])",
+    "jax": "import jax; print('devices:', *[d for d in jax.devices() if d.platform == 'gpu'])",
+    "torch": "import torch; print('devices:', *range(torch.cuda.device_count()))",
+}
+
+
+def backend_sees_gpu() -> bool:
+    """Say whether the framework that Keras computes with sees a GPU, asked in a process of its own (seconds): a plain TensorFlow does
+    not, whatever `nvidia-smi` says."""
+    script = _DEVICES.get(os.environ.get("KERAS_BACKEND") or "tensorflow", "")
+    try:
+        said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return any(line.startswith("devices:") and line.removeprefix("devices:").strip() for line in said.splitlines())
+
+
 def has_gpu() -> bool:
-    """Say whether an NVIDIA GPU answers, without importing a framework (a second of `nvidia-smi` against six of TensorFlow)."""
+    """Say whether an NVIDIA GPU answers, without importing a framework (a second of `nvidia-smi` against six of TensorFlow); see `backend_sees_gpu`."""
     if platform.system() == "Windows" or not shutil.which("nvidia-smi"):  # TensorFlow uses no GPU on Windows itself
         return False
     try:

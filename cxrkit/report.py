@@ -33,19 +33,26 @@ def read_metrics(folder) -> dict:
         raise CxrkitError(f"{path} is damaged ({problem}). Run notebook 04 again: {again(folder)}") from problem
 
 
-def again(folder) -> str:
-    """Return the command that makes the results of a run folder anew."""
+def again(folder, *notebooks) -> str:
+    """Return the command that makes the results of a run folder anew, or that runs other notebooks in it, with what it was opened with."""
+    from .config import PROFILES, Config
     from .runs import read_manifest
 
-    profile = (read_manifest(Path(folder)) or {}).get("config", {}).get("profile")
-    return f'cxrkit run 04{f" --profile {profile}" if profile else ""} --out "{folder}"'
+    config = (read_manifest(Path(folder)) or {}).get("config", {})
+    usual = {"weights": Config.weights} | PROFILES.get(config.get("profile"), {})
+    words = ["cxrkit run", *(notebooks or ("04",))]
+    words += [f"--profile {config['profile']}"] if config.get("profile") else []
+    words += [f'--{name} "{config[name]}"' for name in ("data", "weights") if config.get(name) not in (None, "", usual.get(name))]
+    words += [f"--seed {config['seed']}"] if config.get("seed") else []
+    words += ["--skip-bad"] if config.get("skip_bad") else []
+    return " ".join([*words, f'--out "{folder}"'])
 
 
 def is_current(folder) -> bool:
     """Say whether metrics.json was made from the stages that the folder holds now, and not from an older model's."""
-    from .runs import read_manifest, stage_keys
+    from .runs import read_manifest, stage_models
 
-    return read_metrics(folder).get("models") == stage_keys(read_manifest(Path(folder)) or {"stages": {}})
+    return read_metrics(folder).get("models") == stage_models(read_manifest(Path(folder)) or {"stages": {}})
 
 
 def metrics_table(metrics):
@@ -76,13 +83,14 @@ def write_report(folder) -> Path:
         raise MissingExtraError("jinja2", "course") from problem
     from .evaluation import reading
     from .files import atomic_path
-    from .runs import read_manifest
+    from .runs import as_trained, read_manifest
 
     folder = Path(folder)
     metrics = read_metrics(folder)
     manifest = read_manifest(folder)
     if manifest is None:
         raise CxrkitError(f"{folder} holds results and no manifest.json, which says how they were made. Run: {again(folder)}")
+    manifest |= as_trained(manifest)
     phantom = metrics["dataset"] == "phantom"
     frame = metrics_table(metrics)
     environment = jinja2.Environment(

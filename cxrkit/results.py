@@ -2,7 +2,7 @@
 
 from .evaluation import PAPER, choose_threshold, evaluate
 from .files import write_json
-from .runs import STAGES, Run, stage_keys
+from .runs import STAGES, Run, stage_models
 
 
 def score_systems(run: Run, rule: str, target_sensitivity: float, split: str) -> dict:
@@ -12,20 +12,27 @@ def score_systems(run: Run, rule: str, target_sensitivity: float, split: str) ->
     threshold is taken from the run's lock, and so are the terms of its rule. A value that was locked by hand ("manual") has
     no rule that could find the others' equal: all three get that value. Introduced in notebook 04.
     """
-    blocks, lock = {}, run.read_lock()
-    terms = {name: lock[name] for name in ("cost_ratio", "prevalence") if lock and name in lock}
-    for stage in STAGES:
-        val = run.read_predictions(stage, "val")
-        if lock and (stage == "fine_tuned" or rule == "manual"):
-            locked = lock["value"]
-        else:
-            locked = choose_threshold(val["label"], val["probability"], rule, target_sensitivity=target_sensitivity, **terms)
-        shown = val if split == "val" else run.read_predictions(stage, split)
+    blocks = {}
+    for stage, locked in locked_thresholds(run, rule, target_sensitivity).items():
+        shown = run.read_predictions(stage, split)
         blocks[stage] = evaluate(
             shown["label"], shown["probability"], groups=shown.get("patient"), locked=locked,
             bootstrap=run.config.bootstrap, seed=run.config.seed,
         )
     return blocks
+
+
+def locked_thresholds(run: Run, rule: str, target_sensitivity: float) -> dict:
+    """Return {stage: threshold} of baseline, frozen and fine-tuned, as `score_systems` applies them."""
+    thresholds, lock = {}, run.read_lock()
+    terms = {name: lock[name] for name in ("cost_ratio", "prevalence") if lock and name in lock}
+    for stage in STAGES:
+        if lock and (stage == "fine_tuned" or rule == "manual"):
+            thresholds[stage] = lock["value"]
+        else:
+            val = run.read_predictions(stage, "val")
+            thresholds[stage] = choose_threshold(val["label"], val["probability"], rule, target_sensitivity=target_sensitivity, **terms)
+    return thresholds
 
 
 def write_metrics(run: Run, val: dict, test: dict) -> dict:
@@ -51,7 +58,7 @@ def write_metrics(run: Run, val: dict, test: dict) -> dict:
         },
         "test": {"n": final["n"], "auc": final["auc"], **final["at_locked"], "intervals": final["intervals"]},
         "paper": PAPER,
-        "models": stage_keys(run.manifest),
+        "models": stage_models(run.manifest),
         "seconds": {stage: entry["seconds"] for stage, entry in run.manifest["stages"].items()},
     }
     write_json(run.folder / "metrics.json", metrics)

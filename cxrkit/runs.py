@@ -7,6 +7,7 @@ import hashlib
 import importlib.metadata
 import json
 import platform
+import sys
 import time
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from . import __version__, locate
 from .config import Config
 from .data.dataset import Dataset
 from .errors import CxrkitError
-from .files import clear_partials, locked, write_csv, write_json
+from .files import clear_old, clear_partials, locked, write_csv, write_json
 from .locks import read_lock, write_lock
 
 STAGES = ("baseline", "frozen", "fine_tuned")
@@ -34,7 +35,7 @@ _SETTINGS = {
         "dropout", "batch_size", "class_weights", *_AUGMENTATION,
     ),
 }
-_VERSIONS = ("tensorflow", "keras", "numpy", "pandas", "scikit-learn", "scipy", "pillow")
+_VERSIONS = ("keras", "numpy", "pandas", "scikit-learn", "scipy", "pillow")
 
 
 class Run:
@@ -69,7 +70,7 @@ class Run:
         manifest = self.manifest
         if stage not in manifest["stages"] or not predictions_path(self.folder, stage, "test").is_file():
             return False
-        return stage != "fine_tuned" or manifest["stages"][stage]["frozen"] == _key(manifest, "frozen")
+        return stage != "fine_tuned" or manifest["stages"][stage]["frozen"] == _model(manifest, "frozen")
 
     def is_current(self, stage: str) -> bool:
         """Say whether a stage is there and was made with this very configuration."""
@@ -98,13 +99,16 @@ class Run:
             "seconds": round(before + time.perf_counter() - start, 1),
             "peak_memory_mb": _peak_memory_mb(),
             "finished": _now(),
+            "model": self._fingerprint(name, key),
+            "versions": _versions(),
         }
         if name == "fine_tuned":
-            entry["frozen"] = _key(self.manifest, "frozen")
+            entry["frozen"] = _model(self.manifest, "frozen")
         self._enter(name, entry)
-        # Only now is everything in place that a checkpoint could bring back.
-        for leftover in (spent_file, *self.folder.glob(f"checkpoint_{name}_*.npz")):
+        # Only now is everything in place that a checkpoint could bring back. One of other settings may be gone on with; not for ever.
+        for leftover in (spent_file, self.checkpoint_path(name)):
             leftover.unlink(missing_ok=True)
+        clear_old(self.folder, f"checkpoint_{name}_*.npz", days=30)
 
     def checkpoint_path(self, stage: str) -> Path:
         """Return where a stage of this very configuration keeps its checkpoint."""
@@ -151,14 +155,21 @@ class Run:
         rule : a rule of `choose_threshold`, or "manual" for a value set by hand. Raises CxrkitError when another choice was locked
         for the same model.
         """
-        model = self.manifest["stages"]["fine_tuned"]["key"]
-        return write_lock(self.folder / "lock.json", model, rule, value, target_sensitivity, cost_ratio, prevalence)
+        return write_lock(self.folder / "lock.json", _model(self.manifest, "fine_tuned"), rule, value, target_sensitivity, cost_ratio, prevalence)
 
     def read_lock(self) -> dict | None:
         """Return the lock of the present fine-tuned model, as `lock_threshold` does, or None."""
-        return read_lock(self.folder / "lock.json", _key(self.manifest, "fine_tuned"))
+        return read_lock(self.folder / "lock.json", _model(self.manifest, "fine_tuned"))
 
     # --- inside -------------------------------------------------------------------------------------------------
+
+    def _fingerprint(self, stage, key):
+        """Name a stage's model by its settings and predictions: trained again with the same settings it is another model."""
+        digest = hashlib.sha256(key.encode())
+        for split in ("val", "test"):
+            path = predictions_path(self.folder, stage, split)
+            digest.update(path.read_bytes() if path.is_file() else b"")
+        return digest.hexdigest()[:16]
 
     def _enter(self, stage, entry):
         """Put one stage's entry into manifest.json, or strike it; the others stay as they are on disk."""
@@ -175,9 +186,16 @@ def predictions_path(folder: Path, stage: str, split: str) -> Path:
     return Path(folder) / f"predictions_{split}{'' if stage == 'fine_tuned' else f'_{stage}'}.csv"
 
 
-def stage_keys(manifest: dict) -> dict:
-    """Return {stage: key} of the finished stages: what results belong to."""
-    return {stage: entry["key"] for stage, entry in manifest["stages"].items()}
+def stage_models(manifest: dict) -> dict:
+    """Return {stage: the name of its model} of the finished stages: what results belong to."""
+    return {stage: _model(manifest, stage) for stage in manifest["stages"]}
+
+
+def as_trained(manifest: dict) -> dict:
+    """Return a run's settings and versions, {"config", "versions"}, with what its fine-tuned model was trained with in place of what the
+    run was opened with last."""
+    entry = manifest["stages"].get("fine_tuned", {})
+    return {"config": manifest["config"] | entry.get("settings", {}), "versions": entry.get("versions", manifest["versions"])}
 
 
 def open_run(config: Config, dataset: Dataset) -> Run:
@@ -216,6 +234,8 @@ def reopen_run(folder) -> Run:
 def _open_manifest(folder, config, dataset, identity):
     """Write what is known of the run now, keeping the stages that are there; refuse another run's folder."""
     manifest = read_manifest(folder)
+    if manifest and not {"identity", "stages"} <= manifest.keys():
+        raise CxrkitError(f"{folder} holds the manifest.json of something else. Choose another folder with out=PATH (--out PATH).")
     if manifest:
         changed = [name for name, value in identity.items() if manifest["identity"].get(name) != value]
         if changed:
@@ -244,7 +264,10 @@ def read_manifest(folder: Path) -> dict | None:
     if not path.is_file():
         return None
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(manifest, dict):
+            raise ValueError("a list or a value, not the facts of a run")
+        return manifest
     except (ValueError, OSError) as problem:
         raise CxrkitError(f"{path} cannot be read ({problem}). Choose another run folder with out=PATH, or delete this one.") from problem
 
@@ -259,8 +282,11 @@ def _weights_identity(weights: str) -> str:
 
 
 def _versions() -> dict:
+    """Return {package: version}; of the frameworks the one that Keras computes with, once it has been imported."""
+    keras = sys.modules.get("keras")
+    backend = getattr(getattr(keras, "backend", None), "backend", lambda: "tensorflow")()
     found = {"python": platform.python_version()}
-    for name in _VERSIONS:
+    for name in (backend, *_VERSIONS):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
     return found
@@ -268,6 +294,11 @@ def _versions() -> dict:
 
 def _key(manifest, stage):
     return manifest["stages"].get(stage, {}).get("key")
+
+
+def _model(manifest, stage):
+    entry = manifest["stages"].get(stage, {})
+    return entry.get("model", entry.get("key"))  # runs of an older kit have no name but the settings'
 
 
 def _now() -> str:

@@ -249,7 +249,8 @@ def _save_checkpoint(path: Path | None, part, optimizer, state: _State) -> None:
     if path is None:
         return
     arrays = {f"weight_{i}": w for i, w in enumerate(part.get_weights())}
-    arrays |= {f"optimizer_{i}": keras.ops.convert_to_numpy(v) for i, v in enumerate(optimizer.variables)}
+    for name, variables in _optimizer_state(optimizer).items():
+        arrays |= {f"{name}_{i}": keras.ops.convert_to_numpy(v) for i, v in enumerate(variables)}
     arrays |= {f"best_{i}": w for i, w in enumerate(state.best_weights or [])}
     facts = {"rows": state.rows, "best_auc": state.best_auc, "best_loss": state.best_loss, "waited": state.waited}
     with atomic_path(path) as partial:
@@ -264,12 +265,24 @@ def _load_checkpoint(path: Path | None, part, optimizer) -> _State | None:
         with np.load(path, allow_pickle=False) as stored:
             facts = json.loads(str(stored["facts"]))
             part.set_weights(_numbered(stored, "weight"))
-            for variable, value in zip(optimizer.variables, _numbered(stored, "optimizer"), strict=True):
-                variable.assign(value)
+            for name, variables in _optimizer_state(optimizer).items():
+                kept = _numbered(stored, name)
+                if kept or name != "scale":  # of a session in full precision: the scale begins anew
+                    for variable, value in zip(variables, kept, strict=True):
+                        variable.assign(value)
             best = _numbered(stored, "best") or None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as problem:
         raise CxrkitError(f"{path} cannot be read ({problem}). Delete it to start this phase again.") from problem
     return _State(facts["rows"], facts["best_auc"], facts["best_loss"], best, facts["waited"])
+
+
+def _optimizer_state(optimizer):
+    """{name: variables}, what only half precision has apart: a phase that began on a GPU can go on without one."""
+    inner = getattr(optimizer, "inner_optimizer", None)
+    if inner is None:
+        return {"optimizer": optimizer.variables}
+    ours = {id(variable) for variable in inner.variables}
+    return {"optimizer": inner.variables, "scale": [variable for variable in optimizer.variables if id(variable) not in ours]}
 
 
 def _numbered(stored, prefix):

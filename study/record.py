@@ -18,12 +18,15 @@ matplotlib.use("Agg")
 import pandas as pd  # noqa: E402
 
 from cxrkit import plots, record  # noqa: E402
-from cxrkit.evaluation import PAPER, at_threshold, choose_threshold  # noqa: E402
+from cxrkit.errors import CxrkitError  # noqa: E402
+from cxrkit.evaluation import PAPER, at_threshold  # noqa: E402
 from cxrkit.files import write_csv, write_json  # noqa: E402
-from cxrkit.runs import reopen_run  # noqa: E402
+from cxrkit.results import locked_thresholds  # noqa: E402
+from cxrkit.runs import as_trained, reopen_run  # noqa: E402
 from sklearn.metrics import roc_auc_score  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
+_FREE = ("data", "out", "seed", "skip_bad", "weights")  # settings that may differ, or say nothing of the recipe
 FIGURES, LOOKS = HERE / "figures", HERE / "looks.csv"
 
 
@@ -44,10 +47,18 @@ def show(films, facts):
 
 
 def collect(runs):
-    """Return (films, facts) of runs that differ in their seed alone."""
-    films, facts = None, {"seeds": [], "thresholds": {}, "val_auc": {}, "minutes": {}}
+    """Return (films, facts) of runs that differ in their seed alone; CxrkitError where they differ in more, or have no lock."""
+    films, facts, settings = None, {"seeds": [], "thresholds": {}, "val_auc": {}, "minutes": {}}, None
     for run in sorted(runs, key=lambda run: run.config.seed):
         seed, lock = run.config.seed, run.read_lock()
+        if lock is None:
+            raise CxrkitError(f"{run.folder} has no locked threshold: run notebook 04 there first.")
+        if seed in facts["seeds"]:
+            raise CxrkitError(f"{run.folder} has seed {seed}, and so has another of these runs.")
+        used = {name: value for name, value in (as_trained(run.manifest)["config"] | run.manifest["stages"]["frozen"]["settings"]).items() if name not in _FREE}
+        if settings not in (None, used):
+            raise CxrkitError(f"{run.folder} has other settings: {', '.join(name for name in used if used[name] != settings.get(name))}.")
+        settings, thresholds = used, locked_thresholds(run, lock["rule"], lock["target_sensitivity"])
         facts["seeds"].append(seed)
         facts["minutes"][str(seed)] = {stage: round(entry["seconds"] / 60, 2) for stage, entry in run.manifest["stages"].items()}
         for stage in record.STAGES:
@@ -58,12 +69,9 @@ def collect(runs):
                 films = test[["label", "patient", "subtype"]].copy()
             films[column] = test["probability"].round(6)
             facts["val_auc"][column] = round(roc_auc_score(val["label"], val["probability"]), 4)
-            facts["thresholds"][column] = lock["value"] if stage == "fine_tuned" else choose_threshold(
-                val["label"], val["probability"], lock["rule"], target_sensitivity=lock["target_sensitivity"])
-    left_out = ("data", "out", "seed", "skip_bad", "weights")
-    used = run.manifest["config"] | run.manifest["stages"]["frozen"]["settings"] | run.manifest["stages"]["fine_tuned"]["settings"]  # as trained
-    facts["settings"] = {name: value for name, value in used.items() if name not in left_out}
-    facts["versions"], facts["date"] = run.manifest["versions"], run.manifest["stages"]["fine_tuned"]["finished"][:10]
+            facts["thresholds"][column] = thresholds[stage]
+    facts["settings"] = settings
+    facts["versions"], facts["date"] = as_trained(run.manifest)["versions"], run.manifest["stages"]["fine_tuned"]["finished"][:10]
     return films.reset_index(), facts
 
 
@@ -105,4 +113,7 @@ if __name__ == "__main__":
     elif len(sys.argv) == 2:  # one run has no spread, or it asks for --help
         raise SystemExit(__doc__)
     else:
-        main(sys.argv[1:])
+        try:
+            main(sys.argv[1:])
+        except CxrkitError as problem:
+            raise SystemExit(str(problem)) from None

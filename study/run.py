@@ -26,6 +26,7 @@ from views import PIXEL_VIEWS, scores_by_view
 
 import cxrkit
 from cxrkit import stages, training
+from cxrkit.backend import keras
 from cxrkit.evaluation import at_threshold, choose_threshold, patient_bootstrap, wilson
 from cxrkit.files import atomic_path
 from cxrkit.locate import cache_folder
@@ -96,7 +97,10 @@ def whole(out: Annotated[str, typer.Option(help="the run folder that it leaves")
     dataset = cxrkit.load_dataset(config)
     finished = cxrkit.open_run(config, dataset)
     stages.make_baseline(finished)
-    model = stages.make_fine_tuned(finished)
+    if finished.is_current("fine_tuned"):  # stopped while it scored the views
+        model = keras.saving.load_model(finished.folder / "model.keras")
+    else:
+        model = stages.make_fine_tuned(finished)
     val = finished.read_predictions("fine_tuned", "val")
     value = choose_threshold(val["label"], val["probability"], config.threshold_rule, target_sensitivity=config.target_sensitivity)
     finished.lock_threshold(config.threshold_rule, value, config.target_sensitivity)
@@ -119,7 +123,10 @@ def opened(runs: Annotated[list[Path] | None, typer.Argument(help="folders that 
         raise SystemExit('Opening the test split is a look: say what it is for, --why "...".')
     for path in runs or []:
         finished = reopen_run(path)
-        lock, val, test = finished.read_lock(), finished.read_predictions("fine_tuned", "val"), finished.read_predictions("fine_tuned", "test")
+        lock = finished.read_lock()
+        if lock is None:
+            raise SystemExit(f"{path} has no locked threshold: its test split stays closed.")
+        val, test = (finished.read_predictions("fine_tuned", split) for split in ("val", "test"))
         config = finished.config.replace(**finished.manifest["stages"]["fine_tuned"]["settings"])  # as trained
         row = _row(_profile(config), config, "test", test["label"].to_numpy(), logit(test["probability"].to_numpy().clip(1e-9, 1 - 1e-9)))
         tables = {name: at_threshold(test["label"], test["probability"], value) for name, value in _thresholds(val, lock).items()}
@@ -197,7 +204,10 @@ def _rank(shown, column):
 
 
 def _of(path, size, epochs):
-    return pd.read_csv(path).query("size == @size and epochs == @epochs")
+    found = pd.read_csv(path).query("size == @size and epochs == @epochs")
+    if found.empty:
+        raise SystemExit(f"{path} holds nothing of {size} pixels and {epochs} epochs.")
+    return found
 
 
 def _print(shown, title):
@@ -252,7 +262,8 @@ def _trial(name, data, weights, size, epochs, seed):
     config = cxrkit.configure("laptop", data=data, **settings)
     folder = cache_folder() / "study"
     folder.mkdir(parents=True, exist_ok=True)
-    return Trial(name, recipe, config, folder), cxrkit.load_dataset(config)
+    dataset = cxrkit.load_dataset(config)
+    return Trial(name, recipe, config, folder, dataset.fingerprint), dataset
 
 
 def _row(name, config, view, labels, logits):

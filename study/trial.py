@@ -35,13 +35,14 @@ class Trial:
     recipe: Recipe
     config: Config  # size, epochs and seed are in it
     folder: Path    # the study's cache
+    films: str = ""  # the data set's fingerprint
 
     @property
     def key(self) -> str:
         """Changes with everything that changes the trained weights; read-outs of one training share it."""
         recipe = dataclasses.asdict(dataclasses.replace(self.recipe, question="", config={}, trained_as="", read_size=1.0, read_views=1))
         settings = {name: getattr(self.config, name) for name in _TRAINING}
-        return hashlib.sha256(json.dumps([recipe, settings], sort_keys=True).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps([recipe, settings, self.films], sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def weights(self) -> Path:
@@ -63,7 +64,7 @@ def run(trial: Trial, dataset) -> tuple[dict, float]:
     seconds = 0.0
     if missing:
         keras.utils.clear_session()  # the networks of earlier trials
-        dataset = dataclasses.replace(dataset, images=_prepared(dataset.images, trial.recipe, trial.folder))
+        dataset = dataclasses.replace(dataset, images=_prepared(dataset, trial.recipe, trial.folder))
         trained = trial.weights.is_file()
         model = _load(trial) if trained else _train(trial, dataset)
         if not trained:
@@ -217,11 +218,11 @@ def _cropped(films, left, top):
     return np.stack([np.asarray(Image.fromarray(film).resize((w, h), Image.Resampling.BILINEAR, box=box)) for film in films])
 
 
-def _prepared(images, recipe, folder):
+def _prepared(dataset, recipe, folder):
     if recipe.prepare not in _PREPARE:
-        return images
-    path = folder / f"{recipe.prepare}-{'x'.join(map(str, images.shape))}.npy"
+        return dataset.images
+    path = folder / f"{recipe.prepare}-{dataset.fingerprint}.npy"
     if not path.is_file():
         with atomic_path(path) as partial, open(partial, "wb") as file:
-            np.save(file, np.stack([_PREPARE[recipe.prepare](np.asarray(film)) for film in images]))
+            np.save(file, np.stack([_PREPARE[recipe.prepare](np.asarray(film)) for film in dataset.images]))
     return np.load(path, mmap_mode="r")

@@ -66,7 +66,9 @@ def test_the_whole_profile_reports_minutes_and_validation_for_each_weights(small
     table = gpu.run(settings, ["paper"], None)
     assert table["measure"].str.contains("weights none").sum() == table["measure"].str.contains("weights mine").sum() == 6
     assert (table.loc[table["unit"] == "min", "median"] > 0).all() and table.loc[table["unit"] == "AUC", "median"].between(0, 1).all()
-    assert set(table["epochs"]) == {2} and (tmp_path / "runs" / "gpu-none" / "model.keras").is_file()
+    assert set(table["epochs"]) == {2} and (tmp_path / "runs" / "gpu-tensorflow-none" / "model.keras").is_file()
+    with pytest.raises(gpu.CxrkitError, match="would not be timed"):
+        gpu.run(settings, ["paper"], None)
 
 
 @pytest.mark.parametrize("backend", ("jax", "torch"))

@@ -200,3 +200,22 @@ def test_small_pixels_are_neither_trivial_nor_hopeless(dataset):
 def test_few_films_still_make_a_data_set(images):
     small = load_phantom(configure("demo", phantom_images=images, stored_size=32, image_size=32))
     assert len(small) == images and set(small.labels[small.index("test")]) == {0, 1}
+
+
+def test_a_grey_level_of_another_processor_makes_no_other_data_set(dataset):
+    """Pixels come out one level apart on another processor; a run folder that is carried there must open."""
+    import dataclasses
+
+    table = dataset.table.assign(sha256="of other bytes", bytes=1)
+    elsewhere = dataclasses.replace(dataset, images=np.clip(dataset.images, 1, None), table=table)
+    assert elsewhere.fingerprint == dataset.fingerprint
+    assert dataclasses.replace(elsewhere, drawn_as="another drawing").fingerprint != dataset.fingerprint
+    assert dataclasses.replace(elsewhere, drawn_as="").fingerprint != dataset.fingerprint, "films that were read count by their bytes"
+    assert dataclasses.replace(dataset, table=dataset.table.assign(split="train")).fingerprint != dataset.fingerprint
+
+
+def test_films_that_change_get_another_number(dataset):
+    """The drawing's number names the films in every run folder. If this fails: raise phantom.DRAWING, then put the new figures here."""
+    from cxrkit.data.phantom import DRAWING
+
+    assert DRAWING == 1 and [film.mean() for film in dataset.images[:5]] == pytest.approx([95.8, 103.0, 103.0, 93.7, 100.5], abs=0.1)

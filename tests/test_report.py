@@ -163,3 +163,14 @@ def test_a_damaged_or_missing_manifest_is_said_in_words(tmp_path):
     (folder / "manifest.json").unlink()
     with pytest.raises(CxrkitError, match="no manifest.json"):
         write_report(folder)
+
+
+def test_the_way_out_opens_the_run_as_it_was_opened(tmp_path):
+    from cxrkit.report import again
+
+    folder = make_run(tmp_path / "my run")
+    assert again(folder) == f'cxrkit run 04 --profile demo --out "{folder}"'
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["config"] |= {"seed": 3, "data": "/films of mine", "weights": "imagenet", "skip_bad": True}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert again(folder, "02", "03") == f'cxrkit run 02 03 --profile demo --data "/films of mine" --weights "imagenet" --seed 3 --skip-bad --out "{folder}"'

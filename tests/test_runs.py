@@ -223,3 +223,65 @@ def test_manifest_records_what_was_left_out(tmp_path, dataset):
     dataset.skipped.append(("train/NORMAL/x.jpeg", "empty file"))
     run = open_run(config(tmp_path), dataset)
     assert json.loads((run.folder / "manifest.json").read_text())["data"]["skipped"] == [{"path": "train/NORMAL/x.jpeg", "reason": "empty file"}]
+
+
+def test_a_model_trained_again_with_the_same_settings_is_another_model(tmp_path, dataset):
+    """Training does not repeat to the last digit: an old lock and old results must not pass for the new model's."""
+    from cxrkit.report import is_current
+    from cxrkit.results import score_systems, write_metrics
+
+    run = open_run(config(tmp_path), dataset)
+    for stage in ("baseline", "frozen", "fine_tuned"):
+        finish(run, stage)
+    run.lock_threshold("half", 0.5, 0.95)
+    write_metrics(run, *(score_systems(run, "half", 0.95, split) for split in ("val", "test")))
+    assert is_current(run.folder) and run.read_lock()["looks"] == 1
+    finish(run)
+    assert is_current(run.folder), "the same predictions: the same model"
+    with run.stage("fine_tuned"):
+        for split in ("val", "test"):
+            run.save_predictions("fine_tuned", split, np.linspace(0.1, 1, len(dataset.index(split))))
+    assert run.read_lock() is None and not is_current(run.folder)
+    assert run.lock_threshold("half", 0.5, 0.95)["looks"] == 2
+
+
+def test_a_run_of_an_older_kit_keeps_its_lock(tmp_path, dataset):
+    run = open_run(config(tmp_path), dataset)
+    finish(run)
+    manifest = json.loads((run.folder / "manifest.json").read_text())
+    del manifest["stages"]["fine_tuned"]["model"]
+    (run.folder / "manifest.json").write_text(json.dumps(manifest))
+    locks.write_lock(run.folder / "lock.json", run.key("fine_tuned"), "half", 0.5, 0.95)
+    assert run.read_lock()["value"] == 0.5
+
+
+def test_a_short_training_leaves_the_checkpoint_of_a_long_one(tmp_path, dataset):
+    long = open_run(config(tmp_path, fine_tune_epochs=50), dataset)
+    long.checkpoint_path("fine_tuned").write_bytes(b"epoch 40")
+    short = open_run(config(tmp_path), dataset)
+    short.checkpoint_path("fine_tuned").write_bytes(b"epoch 1")
+    finish(short)
+    assert long.checkpoint_path("fine_tuned").is_file() and not short.checkpoint_path("fine_tuned").is_file()
+    os.utime(long.checkpoint_path("fine_tuned"), (0, 0))
+    finish(short)
+    assert not long.checkpoint_path("fine_tuned").is_file(), "of a training that nobody goes on with"
+
+
+def test_what_a_model_was_trained_with_outlives_another_opening(tmp_path, dataset):
+    from cxrkit.runs import as_trained
+
+    finish(open_run(config(tmp_path, unfreeze="top"), dataset))
+    manifest = open_run(config(tmp_path), dataset).manifest
+    manifest["versions"]["keras"] = "99"
+    trained = as_trained(manifest)
+    assert manifest["config"]["unfreeze"] == "all" and trained["config"]["unfreeze"] == "top" and trained["versions"]["keras"] != "99"
+
+
+@pytest.mark.parametrize("content", ['{"name": "a web app"}', "[1, 2]"])
+def test_a_manifest_of_something_else_is_named_and_kept(tmp_path, dataset, content):
+    path = tmp_path / "run" / "manifest.json"
+    path.parent.mkdir()
+    path.write_text(content)
+    with pytest.raises(CxrkitError, match="out=PATH"):
+        open_run(config(tmp_path), dataset)
+    assert path.read_text() == content

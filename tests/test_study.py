@@ -183,3 +183,49 @@ def test_a_whole_profile_is_called_by_its_recipe():
     assert run._profile(config.replace(rotation=3.0)) == "profile laptop, rotation changed"
     done = subprocess.run([sys.executable, STUDY / "run.py", "whole", "--out", "nowhere", "--recipe", "sampler"], capture_output=True, text=True)
     assert done.returncode == 1 and "'sampler' does more than settings" in done.stderr
+
+
+def test_another_data_set_trains_another_network(tmp_path):
+    """Two copies of the films under the same settings must not share weights, nor prepared films."""
+    import trial
+    from recipes import RECIPES
+
+    ours = _trial(RECIPES["base"], tmp_path)
+    import dataclasses
+
+    assert dataclasses.replace(ours, films="one").key != dataclasses.replace(ours, films="other").key
+    one, other = small_dataset(12), small_dataset(12, seed=1)
+    other.table["sha256"] = "0"
+    assert (trial._prepared(one, RECIPES["stretched"], tmp_path) != trial._prepared(other, RECIPES["stretched"], tmp_path)).any()
+
+
+def test_runs_that_make_no_record_are_refused(tmp_path):
+    import record as script
+
+    from cxrkit.config import configure
+    from cxrkit.errors import CxrkitError
+    from cxrkit.runs import open_run
+
+    def finished(name, lock=True, ratio=10.0, **changes):
+        films = small_dataset()
+        films.table["subtype"] = np.where(films.labels == 1, "bacteria", "")
+        run = open_run(configure("demo", image_size=32, stored_size=32, out=str(tmp_path / name), **changes), films)
+        for stage in ("baseline", "frozen", "fine_tuned"):
+            with run.stage(stage):
+                for split in ("val", "test"):
+                    rows = films.index(split)
+                    run.save_predictions(stage, split, (np.arange(len(rows)) * 0.37 + 0.3 * films.labels[rows]) % 1)
+        if lock:
+            from cxrkit.evaluation import choose_threshold
+
+            val = run.read_predictions("fine_tuned", "val")
+            run.lock_threshold("cost", choose_threshold(val["label"], val["probability"], "cost", cost_ratio=ratio), 0.95, ratio)
+        return run
+
+    first, second = finished("a", ratio=1.0), finished("b", ratio=1.0, seed=1)
+    _, facts = script.collect([second, first])
+    assert facts["seeds"] == [0, 1] and len({facts["thresholds"][f"{stage}_0"] for stage in ("baseline", "frozen", "fine_tuned")}) == 1, "the lock's own terms"
+    for runs, said in (([first, finished("c")], "so has another"), ([first, finished("d", seed=2, head_epochs=3)], "other settings: head_epochs"),
+                       ([finished("e", lock=False, seed=3)], "no locked threshold")):
+        with pytest.raises(CxrkitError, match=said):
+            script.collect(runs)

@@ -209,7 +209,7 @@ def test_calibration_shows_the_errors_before_and_after(run):
     part(view, "cx-bins").value = 5
     assert shown(view, "ece-here-as-given") == f"{evaluation.ece(val['label'], val['probability'], 5):.4f}"
     part(view, "cx-prevalence-number").value = 10
-    assert shown(view, "ece-there-temperature-and-prior-shift")
+    assert shown(view, "ece-there-temperature-and-prior-correction")
 
 
 def test_every_drawing_says_its_numbers_in_words(run):
@@ -319,6 +319,43 @@ def test_rules_are_applied_to_validation_also_while_test_is_shown(run):
     val = run.read_predictions("fine_tuned", "val")
     assert lab.threshold == evaluation.choose_threshold(val["label"], val["probability"], "youden")
     assert "<b>test</b>" in lab.banner
+
+
+def test_the_door_names_the_rule_that_will_be_locked(run):
+    """The lab starts at 0.5: the rule 0.5 moves nothing, and yet it is the rule that is locked for good."""
+    lab = ThresholdLab(run, threshold=0.5)
+    view = lab.reveal()
+    lab.attach(view)
+    part(view, "cx-lock").click()
+    assert "set by hand" in part(view, "cx-lock-yes").description and "set by hand" in view.boxes[0].value
+    lab.choose("half")
+    assert "rule 0.5" in view.boxes[0].value
+    part(view, "cx-lock").click()
+    assert "(rule 0.5)" in part(view, "cx-lock-yes").description
+    part(view, "cx-lock-yes").click()
+    assert run.read_lock()["rule"] == "half"
+
+
+def test_films_beside_a_table_are_read_as_the_kit_reads_films(tmp_path):
+    """A film of 16 bits is no white square, and a broken or a huge one stops nobody."""
+    import io
+
+    from PIL import Image
+
+    from cxrkit.widgets.sources import TableSource
+
+    Image.fromarray(np.linspace(1000, 30000, 128 * 128).reshape(128, 128).astype("uint16")).save(tmp_path / "deep.png")
+    whole = io.BytesIO()
+    Image.fromarray(np.full((64, 64), 99, "uint8")).save(whole, "PNG")
+    broken = bytearray(whole.getvalue())
+    broken[40:44] = b"bad!"
+    (tmp_path / "broken.png").write_bytes(broken)
+    Image.new("1", (20_000, 9_000)).save(tmp_path / "huge.png")
+    pd.DataFrame({"path": ["deep.png", "broken.png", "huge.png", "gone.png"], "label": [1, 0, 1, 0], "probability": [0.9, 0.1, 0.8, 0.2]}).to_csv(tmp_path / "mine.csv", index=False)
+    source = TableSource(tmp_path / "mine.csv")
+    deep = source.image("deep.png")
+    assert deep.min() < 20 and deep.max() > 230
+    assert [source.image(name) for name in ("broken.png", "huge.png", "gone.png", "")] == [None] * 4
 
 
 def test_a_file_with_splits_is_locked_beside_itself(run, tmp_path):

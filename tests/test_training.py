@@ -345,3 +345,30 @@ def test_half_precision_trains_both_phases(tmp_path):
         assert history["phase"].value_counts().to_dict() == {"frozen": 2, "fine_tuned": 2} and np.isfinite(history["loss"]).all()
     finally:
         keras.config.set_dtype_policy("float32")
+
+
+def test_a_phase_that_began_in_half_precision_goes_on_without_a_gpu(tmp_path):
+    """Colab gives a GPU on one day and none on the next: the checkpoint of the first must serve the second."""
+    from cxrkit.model import set_precision
+
+    dataset = small_dataset()
+    config = small_config(tmp_path, mixed_precision="on", fine_tune_epochs=3, patience=3)
+    run = open_run(config, dataset)
+    model = models.build_model(config)
+    stopped = []
+
+    def stop(phase, rows):
+        stopped.append(rows)
+        if len(rows) == 2:
+            raise KeyboardInterrupt
+
+    run.save_history = stop
+    with pytest.raises(KeyboardInterrupt):
+        training.fine_tune(model, dataset, config, run)
+    assert run.checkpoint_path("fine_tuned").is_file()
+    plain = config.replace(mixed_precision="off")
+    try:
+        history = training.fine_tune(models.build_model(plain), dataset, plain, open_run(plain, dataset))
+    finally:
+        set_precision(plain)
+    assert len(history) == 3 and np.isfinite(history["loss"]).all() and history["loss"].tolist()[:2] == stopped[-1]["loss"].tolist()

@@ -113,7 +113,7 @@ def fetch(name: str, size: int | None = None, from_path=None, folder=None, mirro
     Introduced in notebook 00.
     """
     if from_path is not None and name == "pneumoniamnist" and size is None:
-        size = _size_of(from_path)
+        size = _size_of(_readable(Path(from_path).expanduser()))
     entry = published(name, size)
     folder = Path(folder).expanduser() if folder else locate.data_folder()
     target = folder / entry.file
@@ -122,7 +122,7 @@ def fetch(name: str, size: int | None = None, from_path=None, folder=None, mirro
         work.mkdir(parents=True, exist_ok=True)
         with locked(work.with_name(f"{entry.file}.lock"), f"fetches {entry.file}"):
             if from_path is not None:
-                return _take(name, entry, Path(from_path).expanduser(), target, work, progress)
+                return _take(name, entry, _readable(Path(from_path).expanduser()), target, work, progress)
             if not force and _verified(target, entry):
                 return target
             work.mkdir(exist_ok=True)  # the process that was waited for has cleared it away
@@ -175,6 +175,13 @@ def _download(name, entry, target, work, addresses, progress):
         f"{entry.file} could not be fetched: {why}. Try again later, or fetch {entry.addresses[0]}\n"
         f"with a browser ({size}{entry.checksum.replace(':', ' ')}), save it as {target} or run: "
         f"cxrkit data get {name} --from FILE")
+
+
+def _readable(source):
+    """Return `source`, or say that this user may not read it, before that looks like a fault of the place it goes to."""
+    if source.exists() and not os.access(source, os.R_OK):
+        raise CxrkitError(f"{source} cannot be read by this user. Let this user read it, or name another with --from PATH.")
+    return source
 
 
 def _take(name, entry, source, target, work, progress):

@@ -42,7 +42,7 @@ def door_view(lab) -> View:
     ask.on_click(lambda _: settle(asking=True, message="There is no way back: from here on every look at another threshold is a second choice with the test in view."))
     no.on_click(lambda _: settle())
     yes.on_click(lock)
-    lab.observe(lambda _: settle(), "threshold")  # a question about another value is no longer the same question
+    lab.observe(lambda _: settle(), ["threshold", "rule"])  # a question about another value or rule is no longer the same question
     settle()
     return View(lab, "reveal", [*controls.threshold(lab), *controls.rules(lab)], [_panel], stills.door, above=[ask, question, said])
 

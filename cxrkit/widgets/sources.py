@@ -138,15 +138,12 @@ class TableSource(Source):
         return table[table["split"] == "test"].reset_index(drop=True)
 
     def image(self, path):
-        from PIL import Image
+        from ..data.images import BadImage, decode
 
         found = self.path.parent / path
-        if not path or not found.is_file():
-            return None
         try:
-            with Image.open(found) as film:
-                return np.asarray(film.convert("L").resize((THUMB, THUMB)))
-        except OSError:  # no picture, or a broken one: its number is shown all the same
+            return decode(found.read_bytes(), THUMB)[0] if path and found.is_file() else None
+        except (OSError, BadImage):  # no picture, or a broken one: its number is shown all the same
             return None
 
 
@@ -160,7 +157,9 @@ def source_of(given) -> Source:
             return TableSource(path)
         given = reopen_run(path)
     if not given.has("fine_tuned"):
-        raise CxrkitError(f"{given.folder} holds no fine-tuned model yet. Run notebooks 02 and 03 first: cxrkit run 02 03")
+        from ..report import again
+
+        raise CxrkitError(f"{given.folder} holds no fine-tuned model yet. Run notebooks 02 and 03 first: {again(given.folder, '02', '03')}")
     return RunSource(given)
 
 

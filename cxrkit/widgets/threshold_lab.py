@@ -103,12 +103,14 @@ class ThresholdLab(traitlets.HasTraits):
 
     def choose(self, rule: str) -> None:
         """Set the threshold by a rule of `choose_threshold`, on the open split and never on test."""
-        self._choosing = True
+        before, self._choosing = self.threshold, True
         try:
             self.rule = rule
             self.threshold = rule_threshold(self.prepared(self.source.split), rule, self.settings)
         finally:
             self._choosing = False
+        if self.threshold == before:  # nothing was drawn, and the rule's name may stand on the page
+            self._moved()
 
     def lock(self) -> dict:
         """Lock the present threshold and open the test split; returns the lock. See `locks.write_lock` for what is refused."""
