@@ -109,7 +109,7 @@ def check_pixel_range(films: np.ndarray) -> None:
     low, high = float(sample.min()), float(sample.max())
     if high <= 1.0 and high > 0.0:
         raise CxrkitError(
-            f"These films run from {low:.2f} to {high:.2f}: they have been divided by 255 already. EfficientNetV2 does that itself,\n"
+            f"These films run from {low:.2f} to {high:.2f}: they have been divided by 255 already. EfficientNetV2 scales 0 to 255 itself,\n"
             "and twice makes every film black to it. Pass the uint8 films, 0 to 255."
         )
     if low < 0 or high > 255:

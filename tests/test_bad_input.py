@@ -387,3 +387,15 @@ def test_an_npz_that_is_not_there(tmp_path):
     config = configure("laptop", data=str(tmp_path / "gone.npz"))
     refused(lambda: load_dataset(config), tmp_path / "gone.npz", "No such file", "Check --data")
     refused(lambda: check_path(tmp_path / "gone.npz"), tmp_path / "gone.npz", "No such file")
+
+
+def test_a_source_that_may_not_be_read_is_not_taken_for_a_full_disk(open_folder):
+    """`cxrkit data get --from FILE`: the fault lies with the file, not with where it goes."""
+    (open_folder / "films.zip").write_bytes(b"PK")
+    (open_folder / "films.zip").chmod(0)
+    code = ("import os, sys; from cxrkit.data.download import fetch; from cxrkit.errors import CxrkitError\n"
+            "if os.geteuid() == 0:\n    os.setgroups([]), os.setgid(65534), os.setuid(65534)\n"
+            "for name in ('chestxray2017', 'pneumoniamnist'):\n"
+            "    try:\n        fetch(name, from_path=sys.argv[1] + '/films.zip', folder=sys.argv[1] + '/data')\n    except CxrkitError as error:\n        print(error)")
+    done = subprocess.run([sys.executable, "-c", code, str(open_folder)], capture_output=True, text=True)
+    assert done.stdout.count("films.zip cannot be read by this user") == 2, done.stdout + done.stderr

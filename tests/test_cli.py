@@ -225,3 +225,14 @@ def test_weights_without_network_say_which_file_goes_where(tmp_path):
     code, _, err = cxrkit_command("data", "get", "imagenet", KERAS_HOME=str(tmp_path), HTTPS_PROXY="http://127.0.0.1:9", https_proxy="http://127.0.0.1:9")
     lines = [line for line in err.strip().splitlines() if "tensorflow/" not in line and "local_xla" not in line]
     assert code == 2 and "efficientnetv2-b0_notop.h5" in lines[-1] and str(tmp_path) in lines[-1] and "demo" in lines[-1], err
+
+
+@pytest.mark.parametrize("words", [("-p", "seed", "1", "-p", "seed", "2"), ("-p", "skip_bad", "false", "--skip-bad")])
+def test_a_parameter_given_twice_is_refused(said, words):
+    code, _, error = said("run", "--profile", "demo", *words)
+    assert code == 2 and "is given twice" in error
+
+
+def test_phantom_weights_fit_one_backbone(said):
+    code, _, error = said("run", "02", "--profile", "laptop", "--weights", "phantom", "--data", __file__)
+    assert code == 2 and "they do not fit efficientnetv2-b0" in error

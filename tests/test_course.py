@@ -51,14 +51,16 @@ def folder(tmp_path):
 
 
 def test_runs_in_order_with_typed_parameters(folder, tmp_path, capsys):
-    result = run_course(profile="demo", parameters={"head_epochs": "3", "shuffle": "false"}, out=tmp_path / "my run", seed=5, folder=folder)
+    result = run_course(profile="demo", parameters={"head_epochs": "3", "shuffle": "false"}, out=tmp_path / "my [test] run", seed=5, folder=folder)
     assert result.ok and [o.notebook for o in result.outcomes] == ["00_start", "02_frozen", "03_fine", "04_end"]
     for outcome in result.outcomes:
-        assert outcome.path == tmp_path / "my run" / "notebooks" / f"{outcome.notebook}.ipynb"
-        assert printed(outcome.path) == "demo 5 3 False my run\n"
-    left = sorted(p.name for p in (tmp_path / "my run" / "notebooks").iterdir())
+        assert outcome.path == tmp_path / "my [test] run" / "notebooks" / f"{outcome.notebook}.ipynb"
+        assert printed(outcome.path) == "demo 5 3 False my [test] run\n"
+    left = sorted(p.name for p in (tmp_path / "my [test] run" / "notebooks").iterdir())
     assert left == [f"{o.notebook}.ipynb" for o in result.outcomes]
-    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("done")]
+    printed_lines = capsys.readouterr().out.splitlines()
+    assert printed_lines[0].endswith(f"results in {tmp_path / 'my [test] run'}"), "brackets are no markup"
+    lines = [line for line in printed_lines if line.startswith("done")]
     assert len(lines) == 4, "one line a notebook"
 
 
