@@ -155,6 +155,12 @@ WRONG = [  # task, answer, what the check must call it
     ("03.5", lambda s, w, n, peak: peak * ((s + 1) / w if s < w else np.cos(np.pi * (s - w) / (n - w))), "a negative learning rate"),
     ("03.5", lambda s, w, n, peak: peak * ((s + 1) / w if s < w else (1 + np.cos(np.pi * s / n)) / 2), "the cosine starts before the warm-up ends"),
     ("03.5", lambda s, w, n, peak: min(peak, peak * (s + 1) / w), "no cool-down"),
+    ("03.5", lambda s, w, n, peak: peak * (s / w if s < w else (1 + np.cos(np.pi * (s - w) / (n - w))) / 2), "the warm-up counted from 0"),
+    ("03.5", lambda s, w, n, peak: peak * ((s + 1) / w if s <= w else (1 + np.cos(np.pi * (s - w) / (n - w))) / 2), "the peak is not reached, or passed"),
+    ("03.4", lambda x, m, v, g, b: g * (x - m) / np.sqrt(v) + b, "the 0.001 is left out"),
+    ("03.4", lambda x, m, v, g, b: g * (x - m) / (np.sqrt(v) + 1e-3) + b, "the 0.001 added to the root"),
+    ("04.3", lambda y, p: 2 * roc_auc_score(y, p) - 1, "2 · AUC - 1"),
+    ("04.6", lambda p, then, now: 100 * p * now / then / (p * now / then + (1 - p) * (1 - now) / (1 - then)), "percent instead of a share"),
     ("03.5", lambda s, w, n, peak: peak, "no cool-down"),
     ("03.5", lambda s, w, n, peak: peak * ((s + 1) / w if s < w else (1 + np.cos((s - w) / (n - w))) / 2), "half a turn is pi"),
     ("03.6", lambda a, p: (len(a), int(np.argmax(a)) + 1), "never stops"),
@@ -215,7 +221,8 @@ def _same_letter_there():
 
 def _capstone():
     """Wrong answers of the capstone, on hospitals with each problem."""
-    here, there = _Facts(LEAK), _Facts(RARE)
+    here, there, marked = _Facts(LEAK), _Facts(RARE), _Facts(MARKER)
+    tested = there.films[there.films["split"] == "test"]
     rows = [
         ("05.1", LEAK, {"here": here.auc["there"], "there": here.auc["here"]}, "here and there exchanged"),
         ("05.1", LEAK, {"here": roc_auc_score(here.test["label"], here.test["probability"] >= 0.5), "there": 0.5}, "the AUC of labels, not of scores"),
@@ -225,7 +232,9 @@ def _capstone():
         ("05.5", LEAK, "marker", "a letter blamed that knows nothing"),
         ("05.5", LEAK, "prevalence", "prevalence blamed for a loss of ranking"),
         ("05.5", RARE, "leakage", "leakage seen where there is none"),
+        ("05.1", RARE, {"here": roc_auc_score(tested["label"], tested["probability"]), "there": there.auc["there"]}, "the site is not used"),
         ("05.6", LEAK, here.auc["here"], "nothing was taken away"),
+        ("05.6", MARKER, marked.auc["here"], "nothing was taken away"),
         ("05.6", LEAK, roc_auc_score(here.test["label"][here.known], here.test["probability"][here.known]), "the wrong films kept"),
         ("05.6", RARE, there.at["there"]["precision"], "measured instead of predicted"),
         ("05.6", MARKER, _same_letter_there(), "the letters compared there, not here"),
@@ -237,6 +246,8 @@ def _capstone():
              (("sensitivity", "recall"), ("specificity", "specificity"), ("ppv", "precision"))}
     rows.append(("05.2", LEAK, rates | {"sensitivity_here": rates["specificity_here"], "specificity_here": rates["sensitivity_here"]}, "specificity for sensitivity"))
     rows.append(("05.2", LEAK, rates | {"sensitivity_there": rates["ppv_there"]}, "PPV read as sensitivity"))
+    rows.append(("05.2", LEAK, rates | {"specificity_here": 1 - rates["specificity_here"]}, "the false-alarm rate for specificity"))
+    rows.append(("05.2", LEAK, {f"{rate}_{site}": rates[f"{rate}_{other}"] for rate in ("sensitivity", "specificity", "ppv") for site, other in (("here", "there"), ("there", "here"))}, "here and there exchanged"))
     letters = {f"{site}_{who}": here.marker(site)[who] for site in ("here", "there") for who in ("ill", "healthy")}
     ill = here.films[(here.films["site"] == "here") & (here.films["label"] == 1)]
     rows.append(("05.4", LEAK, letters | {"here_ill": (ill["marker"] == "L").mean()}, "films without a letter counted"))
@@ -347,7 +358,7 @@ def _on_a_grid(labels, probabilities, missed, alarm):
 @pytest.mark.parametrize("task, answer", [
     ("01.4", _with_sklearn), ("01.4", _with_pandas), ("01.4", lambda *case: _with_sklearn(*case).astype(int).tolist()), ("02.4", _with_scaler),
     ("02.4", lambda a, b: [(part - a.mean(0)) / np.where(a.std(0, ddof=1) > 0, a.std(0, ddof=1), 1) for part in (a, b)]),
-    ("03.5", lambda s, w, n, peak: peak * (s / w if s < w else np.cos(np.pi * (s - w) / (n - 1 - w)) / 2 + 0.5)), ("04.4", _with_roc_curve), ("04.6", _with_odds),
+    ("03.5", lambda s, w, n, peak: peak * ((s + 1) / w if s < w else np.cos(np.pi * (s - w) / (n - 1 - w)) / 2 + 0.5)), ("04.4", _with_roc_curve), ("04.6", _with_odds),
     ("04.2", lambda y, p, t: {"sensitivity": np.float32((p >= t)[y == 1].mean()), "specificity": (p < t)[y == 0].mean()}),
     ("04.2", lambda y, p, t: {"specificity": (p < t)[y == 0].mean(), "sensitivity": (p >= t)[y == 1].mean()}),
     ("04.2", lambda y, p, t: np.array([(p >= t)[y == 1].mean(), (p < t)[y == 0].mean()])),
@@ -421,3 +432,29 @@ def test_odd_forms_of_one_value_are_read():
     assert verdict("02.2", np.array(FACTS["features"] + 1)).passed and verdict("02.2", np.array([FACTS["features"] + 1])).passed
     assert plain.to_plain(np.array(None)) is None
     assert world_seed("05", 12345) == world_seed("05", "12345") and world_seed("05", None) == 0
+
+
+def test_the_share_of_the_healthy_is_not_forgotten_unseen():
+    """Sensitivity 0.9, specificity 0.8 where 5 in 100 are ill: 0.19 is right, and 0.184 has all children for the healthy ones."""
+    films = worlds.predictions(0)
+    here = at_threshold(films["label"], films["probability"], 0.5)
+    caught, false = here["recall"] * 0.05, 1 - here["specificity"]
+    assert verdict("04.1", caught / (caught + false)).misconception == "the share of the healthy left out"
+    right = caught / (caught + 0.95 * false)
+    assert verdict("04.1", right).passed and verdict("04.1", round(right, 2)).passed
+
+
+def test_a_path_names_its_child_and_the_label_is_no_column():
+    leaked = _leaked_answers()[0]
+    assert verdict("01.3", f"train/PNEUMONIA/{leaked}").passed
+    assert verdict("01.6", {"column": "label", "auc": 1.0}).misconception == "the label as its own predictor"
+    assert "more common" in verdict("05.7", "more_epochs", RARE).message and "flaw" in verdict("05.7", "more_epochs", MARKER).message
+
+
+def test_the_markers_number_is_not_explained_by_noise_where_it_is_lower():
+    """Among few healthy films with an L the number may fall below the other hospital's by chance."""
+    for seed in range(60):
+        facts = _Facts(seed)
+        if facts.problem == "marker":
+            said = verdict("05.6", facts.honest["marker"], seed).message
+            assert ("adds noise" in said) == (facts.auc["there"] < facts.honest["marker"])

@@ -89,7 +89,7 @@ HINTS = {
     "05.4": ("If the letter knows nothing, ill and healthy children have an L equally often.",
              "Leave the films without a letter out. Then, at each site, take the ill and the healthy apart.",
              "The mean of `group['marker'] == 'L'` in each of the four groups."),
-    "05.5": ("Which of your numbers differ between here and there: the ranking, sensitivity and specificity, or only the PPV?",
+    "05.5": ("Which of your numbers differ between here and there by more than chance: the ranking, sensitivity and specificity, or mainly the PPV?",
              "Then look at tasks 05.3 and 05.4: is either of them out of the ordinary?",
              "Films of known children: leakage. A letter that follows the label: marker. Neither, a steady AUC, a PPV that falls: prevalence."),
     "05.6": ("Your diagnosis says which of the three lines in the task's text is yours.",
@@ -97,5 +97,5 @@ HINTS = {
              "Leakage: filter by `isin`, then the AUC. Marker: one AUC for the L films, one for the R films, their mean. Prevalence: as in task 04.1."),
     "05.7": ("A remedy must act where the problem sits: in the split, in the pictures, or in the children who come.",
              "Three of the six do not touch any of these.",
-             "What would have to be different for the number of task 05.6 to have been the hospital's own?"),
+             "Leakage sits in the split, a marker in the pictures, prevalence in the children who come. Which remedy acts there?"),
 }

@@ -96,10 +96,12 @@ def _head(rng):
 
 
 def _batch(rng):
-    """03.4: a batch [n, c] and a layer's stored mean, variance, gamma, beta, each [c]."""
+    """03.4: a batch [n, c] and a layer's stored mean, variance, gamma, beta, each [c]; one channel never varied."""
     cases = []
     for n, c in ((6, 3), (16, 4), (2, 5)):
         cases.append([rng.normal(2, 3, (n, c)), rng.normal(0, 1, c), rng.uniform(0.2, 6, c), rng.uniform(0.5, 2, c), rng.normal(0, 1, c)])
+    cases[1][2][-1] = 0.0  # a channel that never varied
+    cases[1][0][:, -1] = cases[1][1][-1] + 0.05  # and moves a little now
     return cases
 
 

@@ -55,7 +55,7 @@ def _key(value, seed, right):
 
 
 def _leaked(value, seed, right):
-    answer = text(value, "the child's name, such as 'person12_virus',").lower()
+    answer = text(value, "the child's name, such as 'person12_virus',").lower().rsplit("/", 1)[-1]  # without folders
     table = worlds.leaky_table(seed)
     names = table["path"].str.rsplit("/", n=1).str[-1]
     child = names.map(lambda name: patient_key(name)[0].lower())
@@ -64,7 +64,7 @@ def _leaked(value, seed, right):
     if answer == leaked:
         count = (child == leaked).sum()
         return f"{leaked} has {count} films, on both sides. A network could know this child by its ribs."
-    if patient_key(answer.rsplit("/", 1)[-1])[0].lower() == leaked:
+    if patient_key(answer)[0].lower() == leaked:
         right.append("that is a film of the leaked child")
         miss("a film instead of a child", "Name the child, such as 'person12_virus', not one of its films.")
     if answer == leaked.split("_")[0]:
@@ -101,14 +101,15 @@ def _grouped(value, seed, right):
             miss("True and False exchanged", "True must stand for validation, the small part. Yours marks the large one.")
         far = int(np.argmax([abs(got - case[1]) for got, case in zip(shares, cases)]))
         miss(None, f"Asked for {cases[far][1]:.0%} of the films in validation, your function took {shares[far]:.0%}.")
-    right.append("validation has its share of the films, as near as whole patients allow")
+    right.append("validation has about its share of the films")
     if not np.array_equal(masks[0], masks[4]):
         miss("another split each time", "The same patients and the same seed gave two different splits. Nobody could repeat your result. "
                                         "Make a generator from the seed, np.random.default_rng(seed), and mind that a Python set has no fixed order.")
     right.append("the same seed gives the same split, within one session")
     if np.array_equal(masks[0], masks[5]):
         miss("the seed is not used", "Two seeds gave the same split. Nobody could see how much your result depends on the split.")
-    return "Whole patients, the right share, repeatable: this split can carry a result."
+    return ("Whole patients, about the right share, the same twice in this session: this split can carry a result. After a restart too? Only if no Python set "
+            "decided the order.")
 
 
 def _mask(result, n):
@@ -153,6 +154,8 @@ def _giveaway(value, seed, right):
     column, auc = text(answer["column"], "a column's name"), number(answer["auc"], "an AUC")
     table = worlds.files_table(seed)
     facts = table.drop(columns="label")
+    if column == "label":
+        miss("the label as its own predictor", f"'label' is the answer itself. Choose among {', '.join(facts)}.")
     if column not in facts:
         miss(None, f"The table has no column '{column}'. There are {', '.join(facts)}.")
     aucs = {name: float(roc_auc_score(table["label"], facts[name])) for name in facts}

@@ -81,15 +81,26 @@ def _norm(value, seed, right):
     if all(same(a, b, 0.02) for a, b in zip(results, rule(lambda x, m, v, g, b: g * (x - m) / np.sqrt(v + 1e-3) + b))):
         return "The stored numbers decide. A film gets the same answer whoever shares its batch."
     right.append("the shape is that of the batch")
+    lively = [case[2] > 0 for case in cases]  # one channel never varied where the layer learned: its fault is told last
+    seen = [result[:, moves] for result, moves in zip(results, lively)]
+
+    def like(f):
+        return [expected[:, moves] for expected, moves in zip(rule(f), lively)]
+
     named(results, {
-        "the batch's own mean and variance": (rule(lambda x, m, v, g, b: g * (x - x.mean(0)) / np.sqrt(x.var(0) + 1e-3) + b),
+        "the 0.001 added to the root": (rule(lambda x, m, v, g, b: g * (x - m) / (np.sqrt(v) + 1e-3) + b), "The 0.001 belongs under the root: add it to the variance."),
+    }, 0.02)
+    named(seen, {
+        "the batch's own mean and variance": (like(lambda x, m, v, g, b: g * (x - x.mean(0)) / np.sqrt(x.var(0) + 1e-3) + b),
                                               "That is what training does. Then a film's answer depends on which films stand beside it, and the "
                                               "borrowed statistics are lost."),
-        "variance taken for spread": (rule(lambda x, m, v, g, b: g * (x - m) / (v + 1e-3) + b), "Divide by the square root of the variance."),
-        "gamma and beta forgotten": (rule(lambda x, m, v, g, b: (x - m) / np.sqrt(v + 1e-3)), "Standardised is right so far. Then the layer stretches "
+        "variance taken for spread": (like(lambda x, m, v, g, b: g * (x - m) / (v + 1e-3) + b), "Divide by the square root of the variance."),
+        "gamma and beta forgotten": (like(lambda x, m, v, g, b: (x - m) / np.sqrt(v + 1e-3)), "Standardised is right so far. Then the layer stretches "
                                                                                               "by gamma and shifts by beta."),
-        "beta forgotten": (rule(lambda x, m, v, g, b: g * (x - m) / np.sqrt(v + 1e-3)), "The shift by beta is missing."),
+        "beta forgotten": (like(lambda x, m, v, g, b: g * (x - m) / np.sqrt(v + 1e-3)), "The shift by beta is missing."),
     }, 0.02)
+    if not all(np.isfinite(result).all() for result in results):
+        miss("the 0.001 is left out", "One channel never varied where the layer learned: its stored variance is 0. Add 0.001 to the variance before you take the root.")
     miss(None, "Subtract the stored mean, divide by the root of the stored variance (plus 0.001), times gamma, plus beta.")
 
 
@@ -97,7 +108,7 @@ def _schedule(value, seed, right):
     cases = inputs("03.5", seed)
     rates = np.array([number(result, "one learning rate") for result in returned(value, cases)])
     steps, warmups, totals, peaks = (np.array(column, dtype=np.float64) for column in zip(*cases))
-    rates, room = rates / peaks, 0.035
+    rates, room = rates / peaks, 0.012  # less than one step of the warm-up
     warming = steps < warmups
     t = (steps - warmups) / (totals - warmups)
     cool = 0.5 * (1 + np.cos(np.pi * t))
@@ -110,6 +121,9 @@ def _schedule(value, seed, right):
         right.append("it cools down along half a cosine to 0")
     if len(right) == 2:
         return "Gentle at both ends: the borrowed weights are not thrown about, and training ends at rest."
+
+    if np.abs(rates - steps / warmups)[warming].max() <= 1e-3:
+        miss("the warm-up counted from 0", "Step 0 learns nothing that way. It counts already: (step + 1) / warmup.")
 
     def like(rule, where=slice(None)):
         return np.abs(rates - rule)[where].max() <= room

@@ -76,7 +76,9 @@ def _auc(value, seed, right):
         "accuracy taken for AUC": ([accuracy_score(y, p > 0.5) for y, p in cases], "That is the share of right calls at one threshold."),
     }, 6e-4)
     if any(not 0 <= v <= 1 for v in results):
-        miss(FORM, f"An AUC lies between 0 and 1; yours is {results[0]:g}.")
+        named(results, {"2 · AUC - 1": ([2 * v - 1 for v in true], "That is the Gini coefficient, 2 · AUC - 1, which runs from -1 to 1. Return the AUC.")}, 1e-3)
+        k = next(k for k, v in enumerate(results) if not 0 <= v <= 1)
+        miss(FORM, f"An AUC lies between 0 and 1; in trial {k + 1} yours is {results[k]:g}.")
     if all(same(a, b, 0.006) for a, b in zip(results, true)):
         miss("rounded, or drawn at random", "Right to two decimals only. Count all pairs, and return the AUC as it is.")
     k = first_wrong(results, true, 6e-4)
@@ -203,8 +205,8 @@ def _moved(value, seed, right):
         return "The odds move by one factor, the ranking stays: the AUC is the same, the decisions are not."
     named(results, {
         "nothing changes": (rule(lambda p, r, s: p), "A model that learned where 60 in 100 are ill says too much where 5 in 100 are."),
-        "probabilities multiplied instead of odds": (rule(lambda p, r, s: p * r), "Scaled like this, probabilities can pass 1, and 0.99 falls as far "
-                                                                                  "as 0.5. Weigh the ill and the healthy part, then divide by their sum."),
+        "probabilities multiplied instead of odds": (rule(lambda p, r, s: p * r), "Scaled like this, probabilities can pass 1, and 0.99 is divided "
+                                                                                  "by the same number as 0.5. Weigh the ill and the healthy part, then divide by their sum."),
         "probabilities multiplied and cut off at 1": (rule(lambda p, r, s: np.clip(p * r, 0, 1)), "Cutting off at 1 hides the trouble. Weigh the ill "
                                                                                                   "and the healthy part, then divide by their sum."),
         "the old prevalence left out": ([p * now / (p * now + (1 - p) * (1 - now)) for p, then, now in cases],
@@ -213,6 +215,8 @@ def _moved(value, seed, right):
                                                                                                "moves them the other way."),
         "only the ill are weighed anew": (rule(lambda p, r, s: p * r / (p * r + 1 - p)), "Where the ill grow rarer the healthy grow more common: weigh both parts."),
     }, 1e-3)
+    if all(same(result / 100, expected, 1e-3) for result, expected in zip(results, true)):
+        miss(PERCENT, "Your probabilities are in percent. Give shares from 0 to 1.")
     if any((result < 0).any() or (result > 1).any() for result in results):
         miss(FORM, "Some of your probabilities lie outside 0 to 1.")
     trial = first_wrong(results, true, 1e-3)

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from ..evaluation import at_threshold
+from ..evaluation import at_threshold, wilson
 from .hospital import PROBLEMS, hospital, problem_of
 from .verdict import FORM, fields, miss, near, same, share, text
 
@@ -50,6 +50,11 @@ def _at(films):
     return at_threshold(films["label"], films["probability"], 0.5)
 
 
+def _specificity_interval(films):
+    counts = _at(films)["confusion"]
+    return wilson(counts["tn"], counts["tn"] + counts["fp"])
+
+
 def _bayes(sensitivity, specificity, prevalence):
     caught = sensitivity * prevalence
     return float(caught / (caught + (1 - specificity) * (1 - prevalence)))
@@ -64,7 +69,10 @@ def _ranking(value, seed, right):
     if same(ours["here"], facts.auc["there"], 0.003) and same(ours["there"], facts.auc["here"], 0.003):
         miss("here and there exchanged", "You have both numbers, in each other's place.")
     hard = {"here": _hard(facts.test), "there": _hard(facts.there)}
-    if any(same(ours[site], hard[site], 0.003) for site in ours):
+    tested = facts.films[facts.films["split"] == "test"]
+    if same(ours["here"], _auc(tested), 5e-4):
+        miss("the site is not used", "Films there are 'test' too. Take those of the site 'here' alone.")
+    if any(same(ours[site], hard[site], 1e-3) for site in ours):
         miss("the AUC of labels, not of scores", "The scores were cut at 0.5 first. Hand roc_auc_score the probabilities.")
     whole = facts.films[facts.films["site"] == "here"]
     if same(ours["here"], _auc(whole), 0.003) or same(ours["here"], _auc(facts.train), 0.003):
@@ -85,7 +93,14 @@ def _decisions(value, seed, right):
     ours = {name: share(answer[name], true[name], 0.003) for name in names}
     right += [f"{name} is right" for name in names if near(ours[name], true[name], 0.003)]
     if len(right) == len(names):
-        return f"PPV {true['ppv_here']:.0%} here and {true['ppv_there']:.0%} there. Which of the six moved, and which stayed?"
+        spread = " and ".join("{:.0%} to {:.0%}".format(*_specificity_interval(films)) + f" {site}" for site, films in (("here", facts.test), ("there", facts.there)))
+        return (f"PPV {true['ppv_here']:.0%} here and {true['ppv_there']:.0%} there. Which of the six moved, and which stayed? Mind chance: the 95 % interval of the "
+                f"specificity is {spread}.")
+    if all(near(ours[f"{rate}_{site}"], true[f"{rate}_{other}"], 0.003) for rate in keys for site, other in (("here", "there"), ("there", "here"))):
+        miss("here and there exchanged", "You have all six, in each other's place.")
+    if any(near(ours[f"{rate}_here"], _at(films)[key], 0.003) and f"{rate}_here is right" not in right
+           for rate, key in keys.items() for films in (facts.train, facts.films[facts.films["site"] == "here"])):
+        miss("training films scored as well", "The numbers here must come from the films with split 'test' alone.")
     for site in ("here", "there"):
         a, b, c = (f"{rate}_{site}" for rate in ("sensitivity", "specificity", "ppv"))
         a_right, c_right = near(ours[a], true[a], 0.003), near(ours[c], true[c], 0.003)
@@ -93,6 +108,8 @@ def _decisions(value, seed, right):
             miss("specificity for sensitivity", f"{site}: the two are exchanged. Sensitivity is counted among the ill.")
         if same(ours[a], true[c], 0.003) and not a_right:
             miss("PPV read as sensitivity", f"{site}: you divide by the films that were called ill. Divide by those that are.")
+        if same(ours[b], 1 - true[b], 0.003) and not near(ours[b], true[b], 0.003):
+            miss("the false-alarm rate for specificity", f"{site}: that is the share of healthy children who are flagged. Specificity is the rest.")
         if same(ours[c], true[a], 0.003) and not c_right:
             miss("sensitivity read as PPV", f"{site}: PPV is counted among the flagged: of them, the share that is ill.")
         if same(ours[c], facts.at[site]["accuracy"], 0.003) and not c_right:
@@ -129,7 +146,10 @@ def _marker(value, seed, right):
     ours = {name: share(answer[name], true[name], 0.004) for name in names}
     right += [f"{name} is right" for name in names if near(ours[name], true[name], 0.004)]
     if len(right) == 4:
-        return f"Here {true['here_ill']:.0%} of the ill and {true['here_healthy']:.0%} of the healthy have an L. If the letter knows nothing, the two are alike."
+        return f"Here {true['here_ill']:.0%} of the ill and {true['here_healthy']:.0%} of the healthy have an L. If the letter knows nothing, the two are about alike: up to twenty points apart can be chance."
+    counted = [ours[name] for name in names if ours[name] > 1]
+    if counted and all(value == round(value) for value in counted):
+        miss("a count instead of a share", f"{counted[0]:g} films. Of how many ill (or healthy) films with a letter? Give the share.")
     blank = facts.films[facts.films["label"] == 1]
     blank = blank[blank["site"] == "here"]
     if same(ours["here_ill"], (blank["marker"] == "L").mean(), 0.004):
@@ -148,7 +168,7 @@ def _diagnosis(value, seed, right):
     if answer not in PROBLEMS:
         miss(FORM, f"The problem can be {', '.join(PROBLEMS)}.")
     if answer == facts.problem:
-        return {"leakage": "The test films were not new to the model. Its fall there is no fall: it was never that good.",
+        return {"leakage": "The test films were not new to the model. Most of its fall there is none: it was never that good.",
                 "marker": "The model reads a letter that follows the label here, and says nothing there.",
                 "prevalence": "The model is the same in both places. The children are not: the ill are rare there."}[facts.problem]
     here, letters = facts.at["here"], facts.marker("here")
@@ -169,8 +189,9 @@ def _honest(value, seed, right):
     answer = share(value, true, 0.004)
     if near(answer, true, 0.004):
         extra = {"leakage": f"On children it had never met the AUC is {true:.3f}; the other hospital found {facts.auc['there']:.3f}.",
-                 "marker": f"Among films with the same letter the AUC is {true:.3f}: about what the lungs alone give. There it was {facts.auc['there']:.3f}: "
-                           "the network reads the letter there too, where it tells nothing, and that adds noise.",
+                 "marker": f"Among films with the same letter the AUC is {true:.3f}: what is left when the letter cannot help, and rough, since few healthy films "
+                           f"have an L. There it was {facts.auc['there']:.3f}" + (
+                               ": the network reads the letter there too, where it tells nothing, and that adds noise." if facts.auc["there"] < true else "."),
                  "prevalence": f"A PPV of {true:.0%} was to be expected; {facts.at['there']['precision']:.0%} was found. Both come from few films and need not "
                                "agree closely. That the PPV is low there follows from the prevalence alone."}
         return extra[facts.problem]
@@ -188,7 +209,7 @@ def _honest(value, seed, right):
                                                   "specificity here and the share of ill children there.")
         known["the precision of another prevalence"] = facts.at["here"]["precision"], "That is the PPV here. There the ill are rarer."
     for problem, other in facts.honest.items():
-        if problem != facts.problem:
+        if problem != facts.problem and (problem != "leakage" or facts.known.any()):  # else it is the number that was reported
             known[f"the measure for another problem ({problem})"] = other, "The number is right for another problem. Look at task 05.5 again."
     close = [name for name, (number, _) in known.items() if same(answer, number, 0.01)]
     if len(close) == 1 and same(answer, known[close[0]][0], 0.0006):  # else a name would be a guess
@@ -205,7 +226,8 @@ def _remedy(value, seed, right):
         return {"leakage": "And report the number of task 05.6, not the old one.", "marker": "And test on films whose letter says nothing.",
                 "prevalence": "And say the PPV that the doctors there will see, before they see it."}[problem]
     if answer in ("more_epochs", "bigger_network"):
-        miss("more of the same", "A network that learns more from the same films learns their flaw better.")
+        miss("more of the same", "The network is as good there as here; learning more makes the ill no more common." if problem == "prevalence" else
+             "A network that learns more from the same films learns their flaw better.")
     if answer == "lower_threshold":
         miss("a threshold mends everything", "Another threshold trades misses against alarms. It mends neither films nor a split, and where the ill "
                                              "are rare a lower one brings more false alarms.")

@@ -79,6 +79,10 @@ def kept_epoch(answer, history) -> str:
         miss("a tie is not looked at", f"Epoch {answer:g} has the greatest validation AUC, but so has another. The lower val_loss decides between them.")
     if answer == rows.loc[rows["val_loss"].idxmin(), "epoch"]:
         miss("validation loss decides", "That epoch has the lowest validation loss. The greatest validation AUC decides; the loss only where AUCs are equal.")
+    row = rows["val_auc"].idxmax()
+    if answer == row:
+        tie = " And its AUC occurs twice: which of the two is kept?" if rows["epoch"][row] != best else ""
+        miss("epochs counted from 0", f"That is a row's number: row {row} is epoch {rows['epoch'][row]}.{tie}")
     if answer == best - 1:
         miss("epochs counted from 0", "Epochs are counted from 1: take the number in the column `epoch`, not the row's.")
     miss(None, "Look for the greatest val_auc; where two are equal, the lower val_loss decides.")
@@ -88,7 +92,10 @@ def rare_ppv(answer, sensitivity, specificity, prevalence, test_precision) -> st
     """04.1: precision where pneumonia is rare."""
     answer = _fraction(answer)
     caught, alarms = sensitivity * prevalence, (1 - specificity) * (1 - prevalence)
-    if _close(answer, caught / (caught + alarms), 0.01):
+    ppv, of_all = caught / (caught + alarms), caught / (caught + (1 - specificity))
+    if _close(answer, of_all, 0.003) and not _close(answer, ppv, 0.003):
+        miss("the share of the healthy left out", f"{1 - specificity:.1%} of the *healthy* are flagged. Of 1000 children, how many are healthy?")
+    if _close(answer, ppv, 0.006):
         return "Sensitivity and specificity stayed; the many healthy children supply the false alarms."
     if _close(answer, test_precision, 0.01):
         miss("the precision of another prevalence", "That is the precision (PPV) among films of which most show pneumonia. Count again among 1000 children of the village.")

@@ -95,6 +95,8 @@ check("01.2", answer_01_2)
 #
 # A colleague split these films "by patient". One child stands on both sides of **train and val** all the same. Who?
 #
+# (`path` holds folders too; the name that 01.2 reads is `path.str.rsplit("/", n=1).str[-1]`, as in notebook 01.)
+#
 # *Predict first:* the same `person` number will point to somebody. Does it name the child?
 
 # %%
@@ -115,11 +117,11 @@ check("01.3", answer_01_3)
 # Here are the films of the child that you named. Ribs, heart and posture are the child's; a network can learn them as well as a lung.
 
 # %%
-if answer_01_3 is None:
-    print("This cell shows the child's films once 01.3 has an answer.")
+if not isinstance(answer_01_3, str):
+    print("This cell shows the child's films once 01.3 names a child, as a text.")
 else:
-    named_child = str(answer_01_3 if isinstance(answer_01_3, str) else next(iter(answer_01_3))).strip().lower()
-    mine = films.table["path"].str.lower().str.contains(named_child + "_", regex=False)
+    named_child = answer_01_3.strip().rsplit("/", 1)[-1]
+    mine = films.table["patient"].str.lower() == named_child.lower()
     rows = np.flatnonzero(mine)[:6]
     if len(rows):
         shown = [handed_over.set_index("path")["split"][films.table["path"].iloc[row]] for row in rows]
@@ -160,10 +162,11 @@ pool = films.table[films.table["split"] != "test"]
 patients = pool["patient"].to_numpy()
 by_film = np.random.default_rng(1).random(len(patients)) < 0.2
 by_patient = answer_01_4(patients, 0.2, 1)
-if by_patient is None:
-    print("This figure is drawn once 01.4 returns a mask.")
+by_patient = np.asarray(by_patient, dtype=object)
+if by_patient.shape != patients.shape or not set(by_patient) == {True, False}:
+    print("This figure is drawn once 01.4 returns one True or False a film, some of each.")
 else:
-    by_patient = np.asarray(by_patient, dtype=bool)
+    by_patient = by_patient.astype(bool)
     leaked = {name: np.isin(patients[mask], patients[~mask]).mean() for name, mask in (("film by film", by_film), ("your split", by_patient))}
     figure, axis = plt.subplots(figsize=(4, 2.6), layout="constrained")
     axis.bar(list(leaked), [100 * v for v in leaked.values()], color=["#d55e00", "#0173b2"], hatch=["//", ""][0], edgecolor="white")

@@ -141,7 +141,7 @@ labels, probabilities = films["label"].to_numpy(), films["probability"].to_numpy
 at = np.linspace(0, 1, 101)
 cost = [10 * ((labels == 1) & (probabilities < t)).sum() + ((labels == 0) & (probabilities >= t)).sum() for t in at]
 mine = answer_04_4(labels, probabilities, 10, 1)
-if mine is None or np.ndim(mine):
+if not isinstance(mine, (int, float, np.number)):
     print("This figure is drawn once 04.4 returns a threshold.")
 else:
     figure, axis = plt.subplots(figsize=(5, 2.6), layout="constrained")
@@ -204,8 +204,8 @@ check("04.6", answer_04_6)
 # %% tags=["expected"]
 p = np.linspace(0.001, 0.999, 200)
 moved = answer_04_6(p, 0.6, 0.05)
-if moved is None:
-    print("This figure is drawn once 04.6 returns probabilities.")
+if np.shape(moved) != p.shape or isinstance(np.ravel(moved)[0], str):
+    print("This figure is drawn once 04.6 returns one probability for each.")
 else:
     figure, axis = plt.subplots(figsize=(3.4, 3), layout="constrained")
     axis.plot([0, 1], [0, 1], color="0.6", linestyle=":")

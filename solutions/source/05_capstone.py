@@ -126,7 +126,7 @@ check("05.3", answer_05_3, student=student)
 # %% [markdown]
 # ## 05.4 · What does the letter know? (2 points)
 #
-# Leave the films without a letter out. At each site (all its films), what share of the **ill** has an L, and what share of the **healthy**? If the letter knows nothing, the two are about alike: among so few children ten points apart can be chance.
+# Leave the films without a letter out. At each site (all its films), what share of the **ill** has an L, and what share of the **healthy**? If the letter knows nothing, the two are about alike: among so few children up to twenty points apart can be chance.
 
 # %% task="05.4"
 answer_05_4 = {"here_ill": None, "here_healthy": None, "there_ill": None, "there_healthy": None}
