@@ -11,6 +11,13 @@ STAMP := $(CURDIR) $(shell cksum < pyproject.toml)
 ifneq ($(shell $(IN_VENV) -c "print(open('.venv/.installed').read().strip())" 2>/dev/null),$(STAMP))
 .PHONY: .venv/.installed
 endif
+# A Python that is named on the command line, and is not the one in .venv, makes a new one.
+ifeq ($(origin PYTHON),command line)
+ifneq ($(shell $(IN_VENV) -c "import sys; print(sys.version)" 2>/dev/null),$(shell $(PYTHON) -c "import sys; print(sys.version)" 2>/dev/null))
+.PHONY: .venv/.installed
+ANEW := --clear
+endif
+endif
 
 .PHONY: help install course test lab lab-thresholds notebooks exercises test-nbgrader test-colab test-backends benchmarks clean
 
@@ -36,7 +43,7 @@ install: .venv/.installed
 	@$(PYTHON) -c "import venv, ensurepip" 2>/dev/null || { echo "'$(PYTHON)' has no venv module. On Debian or Ubuntu: sudo apt install python3-venv" >&2; exit 2; }
 	@echo "Installing into .venv (about 3 GB with TensorFlow; minutes, once) ..."
 	@rm -f .venv/.installed
-	@$(PYTHON) -m venv .venv || { echo "No virtual environment could be made with '$(PYTHON)'. On Debian or Ubuntu: sudo apt install python3-venv; or remove .venv and try again" >&2; exit 2; }
+	@$(PYTHON) -m venv $(ANEW) .venv || { echo "No virtual environment could be made with '$(PYTHON)'. On Debian or Ubuntu: sudo apt install python3-venv; or remove .venv and try again" >&2; exit 2; }
 	@$(IN_VENV) -m pip install --quiet --disable-pip-version-check -e ".[dev]"
 	@echo "$(STAMP)" > .venv/.installed
 	@echo "Installed. Next: make course, or make lab"
@@ -45,7 +52,7 @@ course: install
 	@$(IN_VENV) -m cxrkit run --profile demo
 
 lab: install
-	@$(IN_VENV) -m jupyterlab notebooks/00_start_here.ipynb
+	@$(IN_VENV) -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/00_start_here.ipynb
 
 RUN ?= runs/demo
 lab-thresholds: install

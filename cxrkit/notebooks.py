@@ -86,7 +86,12 @@ def read_parameters(notebook: Path) -> dict[str, Parameter]:
     for name, row in found.items():
         if row["inferred_type_name"] not in _KINDS:
             raise CxrkitError(f"The parameter {name} of {notebook.name} has no annotated type ({', '.join(_KINDS)}); write for example: {name}: int = 0")
-        parameters[name] = Parameter(name, row["inferred_type_name"], ast.literal_eval(row["default"]), row["help"])
+        try:
+            default = ast.literal_eval(row["default"])
+        except (ValueError, SyntaxError):
+            raise CxrkitError(f"The default of {name} in {notebook.name} must be written out, such as {name}: {row['inferred_type_name']} = "
+                              f"{_KINDS[row['inferred_type_name']]()!r}, not {row['default']} (and no # inside a text).") from None
+        parameters[name] = Parameter(name, row["inferred_type_name"], default, row["help"])
     return parameters
 
 

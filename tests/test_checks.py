@@ -139,6 +139,8 @@ BYTES = {
     "negative": _npy("{'descr': '<f8', 'fortran_order': False, 'shape': (-1,), }\n"),
     "widthless, without end": _npy("{'descr': '<U0', 'fortran_order': False, 'shape': (1000000000000,), }\n"),
     "no header": _npy("__import__('os')\n"),
+    "a header that Python's tokenizer refuses": _npy("((("),
+    "a header of odd lines": _npy("{'descr': '<f8'}\n  x\n y"),
 }
 
 
@@ -284,7 +286,8 @@ def test_the_buttons_say_what_the_text_says(monkeypatch):
     assert len(shown) == len(QUIZZES["02"])
     *buttons, answer = [child for child in shown[1].children if not isinstance(child, ipywidgets.Label)]
     buttons[2].click()
-    assert answer.value == f"c: {quizzes.explain(QUIZZES['02'][1], 'c')}"
+    assert f"c: {quizzes.explain(QUIZZES['02'][1], 'c')}" in answer.value and 'role="status"' in answer.value
+    assert buttons[2].tooltip == f"Question 2, c: {QUIZZES['02'][1]['choices']['c'][0]}", "a letter alone says nothing to who cannot see the question"
 
 
 def test_what_does_not_exist_is_named_with_what_does():
@@ -304,3 +307,10 @@ def test_no_part_of_the_checks_needs_tensorflow():
     names = ["desk", "judge", "worlds", "hospital", "inputs", "hints", "questions", *(f"judge_{number}" for number in SETS)]
     code = f"import sys, importlib\nfor n in {names}: importlib.import_module('cxrkit.checks.' + n)\nprint([m for m in ('keras', 'tensorflow', 'matplotlib') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
+def test_what_a_function_raised_is_one_line():
+    def raises(x):
+        raise ValueError("Input X contains NaN.\nUse an imputer.")
+
+    assert plain.call(raises, [1]) == {"raised": "ValueError: Input X contains NaN. Use an imputer."}

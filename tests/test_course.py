@@ -159,7 +159,8 @@ def test_an_option_that_no_notebook_reads_is_refused(tmp_path, option, value):
 
 @pytest.mark.parametrize(
     "parameters, tag, message",
-    [(PARAMETERS, None, "no cell tagged 'parameters'"), ("n = 3", "parameters", "no annotated type"), ("n: list = []", "parameters", "no annotated type")],
+    [(PARAMETERS, None, "no cell tagged 'parameters'"), ("n = 3", "parameters", "no annotated type"), ("n: list = []", "parameters", "no annotated type"),
+     ("n: int = 5 * 2", "parameters", "The default of n in 00_x.ipynb must be written out"), ('n: str = "a#b"', "parameters", "no # inside a text")],
 )
 def test_notebooks_without_checked_parameters_are_refused(tmp_path, parameters, tag, message):
     notebook = write_notebook(tmp_path / "00_x.ipynb", parameters=parameters, tag=tag)

@@ -514,7 +514,7 @@ def test_names_of_students_become_harmless_files_and_cells():
     names = ["a b", "a-b", "../x", "x" * 300, "李", b"\xff\xfe".decode("utf-8", "surrogateescape")]
     slugs = [grade.slug(name) for name in names]
     assert len(set(slugs)) == len(names) and all(re.fullmatch(r"[A-Za-z0-9-]{1,60}", name) for name in slugs)
-    assert pages.cell("a\nb\x1b[31m") == "a\ufffdb\ufffd[31m" and pages.cell(" =1") == "' =1" and pages.cell("fine") == "fine"
+    assert pages.cell("a\nb\x1b[31m") == "a b\ufffd[31m" and pages.cell(" =1") == "' =1" and pages.cell("fine") == "fine"
 
 
 def test_a_name_that_is_no_text_is_graded_all_the_same(tmp_path):
@@ -530,3 +530,51 @@ def test_the_capstone_is_drawn_by_the_folders_name():
     found = submission.Submission("Ana", parameters=1)
     assert marks.parameters("05", found) == {"after": 1, "values": {"student": "Ana"}} and marks.parameters("04", found)["values"] == {}
     assert place_of(solved(), "04.1") > 0
+
+
+def test_a_function_is_tried_on_a_clock_of_its_own(walls):
+    """A cell that took most of its time, and a function that then hangs, cost the function's answer and no other."""
+    limits = Limits(seconds=90, cell_seconds=4, memory_mb=1000, files_mb=50)
+    outcome = run(walls, "import time; time.sleep(3.5)\ndef endless(x):\n    while True: pass", "late = 1", names=("endless",), inputs=[[3]], limits=limits)
+    assert outcome.ended == "" and "longer than 4 s" in outcome.refused["endless"], outcome
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives each notebook a user of its own")
+def test_two_graders_never_share_a_user():
+    """A notebook is ended with all processes of its user: another grader's must not be among them."""
+    from cxrkit.grading import isolation
+
+    with isolation.free_user(0) as first:
+        code = "from cxrkit.grading import isolation\nwith isolation.free_user(0) as user: print(user)"
+        other = int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout)
+        assert other != first
+    with isolation.free_user(0) as again:
+        assert again == first, "a user id is given back"
+
+
+def test_work_under_another_name_than_the_folders_is_said(tmp_path):
+    """The folder draws the capstone's data; what was typed in for other data earns nothing, and nobody would know why."""
+    exercise = json.loads((ROOT / "exercises" / "05_capstone.ipynb").read_text(encoding="utf-8"))
+    tagged = next(cell for cell in exercise["cells"] if "parameters" in cell["metadata"].get("tags", []))
+    tagged["source"] = "student: str = 'Ana Alvarez'  # me"
+
+    def read(folder, tags=("parameters",)):
+        tagged["metadata"]["tags"] = list(tags)
+        path = tmp_path / folder / "05_capstone.ipynb"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(exercise))
+        return submission.read_submission(tmp_path, folder, "05_capstone")
+
+    found = read("alvarez_ana_4711")
+    assert "student = 'Ana Alvarez', its folder is 'alvarez_ana_4711'" in marks.another_world("05", found)
+    assert marks.another_world("04", found) == "" and marks.another_world("05", read("Ana Alvarez")) == ""
+    place = found.parameters
+    assert place > 0 and read("Ana Alvarez", tags=()).parameters == place, "without its tag the cell is known by the name that it gives"
+
+
+def test_each_missing_answer_has_its_own_reason():
+    cells = ["answer_04_1 = None", "answer_04_5 = undefined_name", "", "import os; os._exit(0)", "answer_04_2 = 1"]
+    outcome = Outcome(errors={2: "NameError: no"}, cell=4, ended="code cell 4 ended Python itself (exit code 0)", refused={"04.3": "your answer is odd"})
+    rows = {row["id"]: row for row in marks.mark("04", 1, submission.Submission("a", cells=cells), outcome)}
+    assert rows["04.1"]["reason"] == "not answered" and "code cell 2 stopped (NameError" in rows["04.5"]["reason"]
+    assert "code cell 4 ended Python" in rows["04.2"]["reason"] and rows["04.3"]["answered"]

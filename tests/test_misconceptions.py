@@ -458,3 +458,11 @@ def test_the_markers_number_is_not_explained_by_noise_where_it_is_lower():
         if facts.problem == "marker":
             said = verdict("05.6", facts.honest["marker"], seed).message
             assert ("adds noise" in said) == (facts.auc["there"] < facts.honest["marker"])
+
+
+def test_a_count_with_rounding_in_its_last_bit_is_right():
+    def counted(hashes, split):
+        test = split == "test"
+        return (1 - (~np.isin(hashes[test], hashes[~test])).mean()) * test.sum()
+
+    assert verdict("01.5", counted).passed

@@ -251,6 +251,19 @@ def test_names_from_a_file_cannot_write_into_the_page(tmp_path):
 # --- the door to the test split -------------------------------------------------------------------------------------
 
 
+def test_a_rate_of_nobody_is_no_rate(tmp_path):
+    """Where nobody is called ill there is no PPV, and 0 % would say that all of them are wrong."""
+    from cxrkit.plots.thresholds import read_threshold_panel
+
+    films = pd.DataFrame({"path": [f"f{k}" for k in range(80)], "label": np.arange(80) % 2, "probability": np.linspace(0.05, 0.9, 80), "split": ["val", "val", "test", "test"] * 20})
+    films.to_csv(tmp_path / "mine.csv", index=False)
+    lab = ThresholdLab(tmp_path / "mine.csv", threshold=1.0)
+    lab.lock()
+    view = lab.reveal()
+    assert shown(view, "val-precision").startswith("–") and shown(view, "test-precision").startswith("–") and "%" in shown(view, "val-npv")
+    assert "no precision" in read_threshold_panel(films["label"], films["probability"], 1.0)
+
+
 def test_the_test_split_is_not_read_before_the_lock(run):
     path = run.folder / "predictions_test.csv"
     kept = path.read_bytes()
@@ -334,6 +347,16 @@ def test_the_door_names_the_rule_that_will_be_locked(run):
     assert "(rule 0.5)" in part(view, "cx-lock-yes").description
     part(view, "cx-lock-yes").click()
     assert run.read_lock()["rule"] == "half"
+
+
+def test_the_truth_of_a_film_cannot_write_into_its_picture(tmp_path):
+    from PIL import Image
+
+    Image.fromarray(np.full((64, 64), 99, "uint8")).save(tmp_path / "a.png")
+    pd.DataFrame({"path": ["a.png"] * 2, "label": [1, 0], "probability": [0.2, 0.1], "subtype": ['bacteria" onload="alert(1)', ""]}).to_csv(tmp_path / "mine.csv", index=False)
+    lab = ThresholdLab(tmp_path / "mine.csv")
+    page = "".join(box.value for box in lab.reader().boxes)
+    assert "<img" in page and 'onload="' not in page
 
 
 def test_films_beside_a_table_are_read_as_the_kit_reads_films(tmp_path):

@@ -37,6 +37,6 @@ def judge(task_id: str, value, *, seed: int) -> Verdict:
             message = module.JUDGES[task.id](value, seed, right)
     except NotYet as stop:
         return Verdict(False, right, stop.misconception, stop.message)
-    except (TypeError, ValueError, KeyError, IndexError, OverflowError, AttributeError):  # a form that nobody thought of
+    except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, StopIteration):  # a form that nobody thought of
         return Verdict(False, right, FORM, "This check cannot read an answer of that form. Compare it with the form in the task's text.")
     return Verdict(True, right, None, message)

@@ -131,7 +131,7 @@ def _crossed(value, seed, right):
         return [rule(pd.Series(hashes), pd.Series(split) == "test") for hashes, split in cases]
 
     true = rows(lambda h, test: h[test].isin(h[~test]).sum())
-    if counts == true:
+    if same(counts, true):
         return "Each test film that was trained on counts once, and copies inside one split do no harm to the test."
     named(counts, {
         "copies counted wherever they lie": (rows(lambda h, test: h.duplicated(keep=False).sum()),

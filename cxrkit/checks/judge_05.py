@@ -211,7 +211,7 @@ def _honest(value, seed, right):
     for problem, other in facts.honest.items():
         if problem != facts.problem and (problem != "leakage" or facts.known.any()):  # else it is the number that was reported
             known[f"the measure for another problem ({problem})"] = other, "The number is right for another problem. Look at task 05.5 again."
-    close = [name for name, (number, _) in known.items() if same(answer, number, 0.01)]
+    close = [name for name, (number, _) in known.items() if same(answer, number, 0.003)]
     if len(close) == 1 and same(answer, known[close[0]][0], 0.0006):  # else a name would be a guess
         miss(close[0], known[close[0]][1])
     miss(None, "Read the line of your problem in the task's text once more; all numbers come from the test films here" +

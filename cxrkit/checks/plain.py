@@ -129,7 +129,9 @@ def loads(data: bytes):
         raise NotPlain(f"an answer of {len(data):,} bytes, more than {BYTES:,}")
     try:
         return to_plain(_unpack(json.loads(data), DEPTH))
-    except (ValueError, RecursionError, TypeError, EOFError, KeyError, OverflowError) as problem:  # NotPlain is none of them
+    except NotPlain:
+        raise
+    except Exception as problem:  # json, base64 and NumPy's reader of headers raise many kinds, the tokenizer's among them
         raise NotPlain(f"bytes that are no answer ({type(problem).__name__})") from None
 
 
@@ -168,7 +170,7 @@ def call(function, arguments) -> dict:
         return {"returned": to_plain(function(*[_copy(argument) for argument in arguments]))}
     except Exception as problem:  # whatever a student's code raises is an answer too
         text = str(problem) if type(problem) is not NotPlain else f"your function returned {problem}; an array is asked for, or plain numbers"
-        return {"raised": f"{_type_name(type(problem))}: {text}"[:300]}
+        return {"raised": f"{_type_name(type(problem))}: {' '.join(text.split())}"[:300]}
 
 
 def _copy(argument):

@@ -1,6 +1,7 @@
 """A few multiple-choice questions a lesson. Each wrong choice is one that people make; its explanation says why it tempts."""
 
 import functools
+import html
 
 from ..errors import CxrkitError, nearest
 from .questions import QUIZZES
@@ -56,7 +57,8 @@ def _show_buttons(questions):
         return
     for k, row in enumerate(questions, 1):
         answer = ipywidgets.HTML()
-        buttons = [ipywidgets.Button(description=letter, layout=ipywidgets.Layout(width="3em")) for letter in row["choices"]]
+        buttons = [ipywidgets.Button(description=letter, tooltip=f"Question {k}, {letter}: {text}", layout=ipywidgets.Layout(width="3em"))
+                   for letter, (text, _) in row["choices"].items()]
         for button in buttons:
             button.on_click(functools.partial(_clicked, row=row, answer=answer))
         box = ipywidgets.HBox([ipywidgets.Label(f"{k}."), *buttons, answer])
@@ -65,4 +67,4 @@ def _show_buttons(questions):
 
 
 def _clicked(button, row, answer):
-    answer.value = f"{button.description}: {explain(row, button.description)}"
+    answer.value = f'<span role="status">{button.description}: {html.escape(explain(row, button.description), quote=False)}</span>'

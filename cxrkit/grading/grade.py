@@ -234,6 +234,8 @@ def _grade(plan, found, slot):
     rows = marks.mark(plan.number, plan.seed, found, outcome)
     if outcome.ended:
         found.notes.append(outcome.ended)
+    if other := marks.another_world(plan.number, found):
+        found.notes.insert(0, other)
     errors = [f"code cell {number} stopped: {text}" for number, text in sorted(outcome.errors.items())]
     result = _result(found, rows, "" if outcome.started else outcome.ended, plan, found.notes + errors[:20])
     if not outcome.started:
@@ -266,7 +268,7 @@ def slug(student: str) -> str:
 
 def printable(text: str) -> str:
     """Return text without control characters and undecodable bytes, for a terminal, a table or a page."""
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+    return "".join(letter if letter.isprintable() else " " if letter.isspace() else "\ufffd" for letter in text)
 
 
 def _read(path) -> dict:

@@ -3,6 +3,7 @@
 Each is tried by really running a notebook in it before a submission is; what is claimed is what was seen.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -10,6 +11,8 @@ import pwd
 import shutil
 import sys
 from pathlib import Path
+
+import filelock
 
 from .. import config
 from ..errors import CxrkitError
@@ -20,6 +23,7 @@ KIT = Path(__file__).resolve().parent.parent
 INSIDE = KIT / "grading" / "inside"
 # What of cxrkit.checks a notebook needs; the judges stay outside, so that no answer can be asked of them.
 CHECKS = ("__init__.py", "plain.py", "tasks.py", "desk.py", "worlds.py", "hospital.py", "hints.py", "quizzes.py", "questions.py")
+_LOCKS = Path("/var/run/cxrkit")  # root's alone
 _ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "fonts", "mime.types", "alternatives")
 _SENTENCES = {
     "bwrap": "bubblewrap: own process, network, IPC and mount namespaces, {user}, a read-only minimal file system, no network",
@@ -60,14 +64,36 @@ def candidates(wanted: str, hidden) -> list[Isolation]:
     return found
 
 
-def user_of(slot: int) -> int | None:
-    """Return the user id that a root grader drops to in a slot, a different one for each: limits on processes count per user."""
+@contextlib.contextmanager
+def free_user(slot: int):
+    """Give the user id that a root grader drops to, None for others, and hold it meanwhile.
+
+    Each running notebook has one of its own, also beside another grader: limits on processes count per user, and a notebook is ended with all of its user's.
+    """
     if os.geteuid() != 0:
-        return None
+        yield None
+        return
     number = 62_000 + slot
-    while _known(number):
+    while _known(number) or not (lock := _held(number)):
         number += 100
-    return number
+    try:
+        yield number
+    finally:
+        lock.release()
+
+
+def _held(number):
+    """Return the lock of a user id, or None where another grader holds it."""
+    with contextlib.suppress(OSError):  # no such folder can be made: then there is nothing to hold
+        _LOCKS.mkdir(mode=0o700, exist_ok=True)
+    lock = filelock.FileLock(_LOCKS / f"{number}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        return None
+    except OSError:
+        pass
+    return lock
 
 
 def _known(number):

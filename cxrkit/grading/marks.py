@@ -28,10 +28,21 @@ def warm_up(number: str, seed: int) -> None:
         judge(id, 0 if TASKS[id].kind == "value" else [], seed=world_seed(number) if TASKS[id].kind == "value" else seed)
 
 
+def _drawn(number):
+    return world_seed(number, "anybody") != world_seed(number)
+
+
 def parameters(number: str, submission) -> dict:
     """Return the parameters that the notebook gets: in a set that is drawn by student, the name on the folder, whatever stands in the cell."""
-    drawn = world_seed(number, "anybody") != world_seed(number)
-    return {"after": submission.parameters, "values": {"student": submission.student} if drawn else {}}
+    return {"after": submission.parameters, "values": {"student": submission.student} if _drawn(number) else {}}
+
+
+def another_world(number: str, submission) -> str:
+    """Return what to say where a notebook was worked on under another name than its folder's, which draws other data; else ""."""
+    if submission.typed is None or not _drawn(number) or world_seed(number, submission.typed) == world_seed(number, submission.student):
+        return ""
+    return (f"the notebook says student = '{submission.typed[:60]}', its folder is '{submission.student}', and the folder counts: answers that were typed in belong to "
+            "other data. Name the folder as the student typed it, and grade again")
 
 
 def mark(number: str, seed: int, submission, outcome) -> list[dict]:
@@ -46,7 +57,7 @@ def unread(number: str, why: str) -> list[dict]:
 
 def _row(task, number, seed, submission, outcome):
     if task.id in outcome.refused:
-        return _lost(task, outcome.refused[task.id])
+        return _lost(task, outcome.refused[task.id]) | {"answered": True}
     if task.id not in outcome.answers:
         return _lost(task, _why_missing(task, submission, outcome))
     known = world_seed(number, submission.student) if task.kind == "value" else seed
@@ -70,13 +81,13 @@ def _why_missing(task, submission, outcome):
     """Say why there is no answer: the nearest cause that is known."""
     if task.id in submission.lost:
         return f"no answer: {submission.lost[task.id]}"
-    if outcome.ended:
-        return f"no answer: {outcome.ended}"
     sets = re.compile(rf"^\s*(?:def\s+)?{task.name}\s*[(=:]", re.MULTILINE)
     setters = [number for number, source in enumerate(submission.cells, 1) if sets.search(source)]
     for number in setters:
         if number in outcome.errors:
             return f"no answer: code cell {number} stopped ({outcome.errors[number]})"
+    if outcome.ended and (not setters or max(setters) >= outcome.cell):
+        return f"no answer: {outcome.ended}"
     return "not answered" if setters else f"no answer: no code cell sets {task.name}"
 
 

@@ -73,10 +73,9 @@ def run_notebook(cells, answers, isolation, limits=Limits(), slot=0, cores=None,
     cores : numbers of the processor cores to run on, so that a notebook that spins slows down nobody else's; None: all.
     parameters : {"after": number of code cells, "values": {name: value}}, set there as papermill would.
     """
-    job = {"cells": cells, "cores": cores, "parameters": parameters or {"after": 0, "values": {}}, "answers": answers,
-           "cell_seconds": limits.cell_seconds, "limits": _hard_limits(limits, slot)}
-    uid = isolating.user_of(slot)
-    with _folder(isolation, uid) as (home, leave):
+    with isolating.free_user(slot) as uid, _folder(isolation, uid) as (home, leave):
+        job = {"cells": cells, "cores": cores, "parameters": parameters or {"after": 0, "values": {}}, "answers": answers,
+               "cell_seconds": limits.cell_seconds, "limits": _hard_limits(limits, uid)}
         watch = _Watch(limits, uid if isolation.method == "limits" else None)
         try:
             watch.run(isolating.command(isolation, uid, limits.files_mb * MB), job, _environment(home), home, leave)
@@ -112,11 +111,11 @@ def _environment(home):
         "CXRKIT_RUNS": f"{home}/runs", "CXRKIT_DATA": f"{home}/data"}
 
 
-def _hard_limits(limits, slot):
+def _hard_limits(limits, uid):
     """Limits that the kernel holds, each for one process; the watch outside holds them for all together."""
     return {
         "RLIMIT_DATA": limits.memory_mb * MB, "RLIMIT_FSIZE": limits.files_mb * MB, "RLIMIT_NOFILE": 512, "RLIMIT_CORE": 0,
-        "RLIMIT_CPU": int(limits.seconds * (os.cpu_count() or 1)) + 10, "RLIMIT_NPROC": THREADS + _threads_of(isolating.user_of(slot)), "RLIMIT_MSGQUEUE": 0}
+        "RLIMIT_CPU": int(limits.seconds * (os.cpu_count() or 1)) + 10, "RLIMIT_NPROC": THREADS + _threads_of(uid), "RLIMIT_MSGQUEUE": 0}
 
 
 def _threads_of(uid):
@@ -195,6 +194,8 @@ class _Watch:
             self.cell_begun = time.monotonic()
         elif verb == b"cell":
             outcome.cell = int(name)
+            self.cell_begun = time.monotonic()
+        elif verb == b"trying":
             self.cell_begun = time.monotonic()
         elif verb == b"error":
             text = text.decode("utf-8", "replace")[:300]

@@ -22,7 +22,8 @@ class Submission:
 
     student : the folder's name; sha256 : of the file, "" where none could be read
     problem : why nothing of it can be run, or ""
-    cells : sources of the code cells, in order; parameters : how many of them come up to and with the cell tagged `parameters`
+    cells : sources of the code cells, in order; parameters : how many of them come up to and with the cell that gives the parameters
+    typed : what the notebook gives as `student`, or None where it gives nothing
     notes : what differs from the exercise that was handed out, one sentence each; lost : {task: what became of its cell}
     """
 
@@ -31,6 +32,7 @@ class Submission:
     problem: str = ""
     cells: list = dataclasses.field(default_factory=list)
     parameters: int = 0
+    typed: str | None = None
     notes: list = dataclasses.field(default_factory=list)
     lost: dict = dataclasses.field(default_factory=dict)
 
@@ -59,9 +61,16 @@ def read_submission(folder, student: str, stem: str) -> Submission:
         return found
     code = [cell for cell in cells if cell["cell_type"] == "code"]
     found.cells = [cell["source"] for cell in code]
+    # The tag may be gone (a cell that was split, or made anew): then the cell that gives the name counts.
+    names = {number: given[2] for number, cell in enumerate(code, 1) if (given := _STUDENT.search(cell["source"]))}
     found.parameters = next((number for number, cell in enumerate(code, 1) if "parameters" in cell["tags"]), 0)
+    found.parameters = max(found.parameters, *names) if names else found.parameters
+    found.typed = names[max(names)] if names else None
     _compare(found, cells, released_cells(stem))
     return found
+
+
+_STUDENT = re.compile(r"""^student\s*(?::\s*str\s*)?=\s*(["'])(.*?)\1""", re.MULTILINE)
 
 
 class _Unreadable(Exception):

@@ -126,7 +126,9 @@ def threshold_panel(labels, probabilities, threshold, phantom=False, split="vali
 def read_threshold_panel(labels, probabilities, threshold) -> str:
     """Say in one line what the threshold does to these films."""
     table = at_threshold(labels, probabilities, threshold)
+    called = table["confusion"]["tp"] + table["confusion"]["fp"]
+    precision = f"precision {100 * table['precision']:.1f} %" if called else "no precision (nothing is called pneumonia)"
     return (f"At threshold {threshold:.3f}: sensitivity {100 * table['recall']:.1f} %, "
-            f"specificity {100 * table['specificity']:.1f} %, precision {100 * table['precision']:.1f} %, "
+            f"specificity {100 * table['specificity']:.1f} %, {precision}, "
             f"accuracy {100 * table['accuracy']:.1f} %; "
             f"{table['confusion']['fn']} pneumonias missed, {table['confusion']['fp']} false alarms among {len(labels)} films.")

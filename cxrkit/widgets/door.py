@@ -29,7 +29,8 @@ def door_view(lab) -> View:
         ask.layout.display = "none" if shut else ""
         question.layout.display = "" if asking and not shut else "none"
         yes.description = f"Yes, lock {lab.threshold:.4f} ({_RULES[lab.rule]}) for good"
-        said.value = f"<p>{html.escape(message, quote=False)}</p>" if message else ""
+        # A screen reader says it when it comes: the question at once, what has happened when there is time.
+        said.value = f'<p role="{"alert" if asking else "status"}">{html.escape(message, quote=False)}</p>' if message else ""
 
     def lock(_):
         try:

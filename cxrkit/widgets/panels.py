@@ -88,16 +88,21 @@ def matrix(prepared: Prepared, state: State, name="These films") -> str:
         f'<tr><th scope="row">pneumonia</th>{cell("fn", "missed", "wrong")}{cell("tp", "found", "right")}</tr></tbody></table>')
 
 
+def defined(table, key) -> bool:
+    """Say whether a rate has anything to be counted among: PPV and NPV have nothing where nobody is called ill, or everybody."""
+    counts = table["confusion"]
+    return {"precision": counts["tp"] + counts["fp"], "npv": counts["tn"] + counts["fn"]}.get(key, 1) > 0
+
+
 def numbers(prepared: Prepared, state: State) -> str:
     """The rates with 95 % intervals; with a prevalence set, what they become there, and which did not move."""
     table, there = state.table, state.there
-    called = {"precision": table["confusion"]["tp"] + table["confusion"]["fp"], "npv": table["confusion"]["tn"] + table["confusion"]["fn"]}
     head = f'<th scope="col">these films<br><small>{percent(state.share)} ill</small></th>'
     if there:
         head += f'<th scope="col">where used<br><small>{percent(state.settings.prevalence)} ill</small></th><th scope="col">moves?</th>'
     body = []
     for key, name in ROWS:
-        value = table[key] if called.get(key, 1) else None
+        value = table[key] if defined(table, key) else None
         cells = f'<td><span data-cx="{key}">{percent(value)}</span> <small data-cx="{key}-interval">{_interval(table["intervals"][key])}</small></td>'
         if there:
             cells += _there_cells(key, value, there)

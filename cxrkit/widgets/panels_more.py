@@ -7,7 +7,7 @@ import numpy as np
 from ..evaluation import calibration_table, reliability_curve, scale_temperature
 from ..evaluation.decisions import decision_curve_of
 from .lab import PEOPLE, Prepared, State, percent, worst_films
-from .panels import ROWS, _UNIT, figure, matrix
+from .panels import ROWS, _UNIT, defined, figure, matrix
 from .svg import Axes
 
 _COST_TICKS = (0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000)
@@ -120,9 +120,9 @@ def beside(validation: tuple, test: tuple) -> str:
     parts = [matrix(*validation, name="Validation"), matrix(*test, name="Test")]
     rows = []
     for key, name in (("auc", "AUC"), *ROWS):
-        a, b = ((pair[0].auc if key == "auc" else pair[1].table[key]) for pair in (validation, test))
+        a, b = (pair[0].auc if key == "auc" else pair[1].table[key] if defined(pair[1].table, key) else None for pair in (validation, test))
         shown = [f"{v:.3f}" if key == "auc" else f'{percent(v)} <small>{_ends(pair[1].table["intervals"][key])}</small>' for v, pair in ((a, validation), (b, test))]
-        change = f"{b - a:+.3f}" if key == "auc" else f"{100 * (b - a):+.1f} points"
+        change = "–" if None in (a, b) else f"{b - a:+.3f}" if key == "auc" else f"{100 * (b - a):+.1f} points"
         rows.append(f'<tr><th scope="row">{name}</th><td data-cx="val-{key}">{shown[0]}</td><td data-cx="test-{key}">{shown[1]}</td><td>{change}</td></tr>')
     head = "".join(f'<th scope="col">{name}<br><small>{len(pair[0].points)} films, {percent(state_share(pair[0]))} ill</small></th>'
                    for name, pair in (("validation", validation), ("test", test)))
@@ -155,7 +155,7 @@ def _film(row, image_of):
     truth = "pneumonia" if truth == "nan" else truth
     name = str(row.get("path", ""))
     source = image_of(name) if image_of else None
-    picture = f'<img src="{source}" alt="Film, in truth {truth}">' if source else f'<span class="cx-blank">{escape(name[-40:])}</span>'
+    picture = f'<img src="{source}" alt="Film, in truth {escape(truth, quote=True)}">' if source else f'<span class="cx-blank">{escape(name[-40:])}</span>'
     return f'<li title="{escape(name, quote=True)}">{picture}<b>{row["probability"]:.3f}</b> {escape(truth)}</li>'
 
 

@@ -4,7 +4,7 @@ Started as a script by `sandbox.py`, with a job (JSON: `cells`, `answers`, `limi
 process as the student's code, which may therefore say anything on the pipe: it can state plain values, as an honest
 notebook does, and no more, for they are judged elsewhere.
 
-Lines on the pipe: `ready`, `cell N` (begins), `error N TEXT`, `answer ID VALUE`, `refused ID TEXT`, `done`.
+Lines on the pipe: `ready`, `cell N` (begins), `error N TEXT`, `trying ID` (begins), `answer ID VALUE`, `refused ID TEXT`, `done`.
 """
 
 import json
@@ -131,6 +131,7 @@ class Runner:
                 continue
             self.sent[task] = value, None  # what hangs once is not asked again
             words = []
+            self.say("trying", task)  # it has a cell's time of its own
             stopped = self.timed(lambda value=value, inputs=inputs, words=words: words.extend(self.state(value, inputs)))
             words = words or ["refused", stopped]
             if words != told:
