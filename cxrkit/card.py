@@ -153,7 +153,7 @@ def _calibration(run, metrics, phantom):
 
 def _limits(phantom):
     items = [
-        "One training run. Another seed gives another model; on the real films three runs differed by up to five points of accuracy at their locked thresholds and by two at 0.5.",
+        "One training run. Another seed gives another model; on the real films three runs differed by up to five points of accuracy at their locked thresholds (with rotation; without, by two) and by two at 0.5.",
         "One hospital, children of one to five years, one view. Nothing follows for anybody else.",
         "Normal or pneumonia only. A child with another disease gets one of these two answers.",
         "Labels are readers' opinions; where they err, the model is scored against the error.",

@@ -101,11 +101,11 @@ PROFILES = {
     ),
     "laptop": dict(
         source="chestxray2017", backbone="efficientnetv2-b0", weights="imagenet", stored_size=224, image_size=160,
-        views=2, head_epochs=30, fine_tune_epochs=8, patience=8, crop_area=0.15, test_views=5,
+        views=2, head_epochs=30, fine_tune_epochs=8, patience=8, crop_area=0.15, rotation=0.0, test_views=5,
     ),
     "paper": dict(
         source="chestxray2017", backbone="efficientnetv2-s", weights="imagenet", stored_size=288, image_size=224,
-        views=2, head_epochs=30, fine_tune_epochs=10, patience=10, crop_area=0.15, test_views=5,
+        views=2, head_epochs=30, fine_tune_epochs=10, patience=10, crop_area=0.15, rotation=0.0, test_views=5,
     ),
 }
 # Minutes of each notebook on 2 CPU cores, measured; `paper` is meant for a GPU, and its notebooks were not timed on one.

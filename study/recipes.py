@@ -89,3 +89,16 @@ BORROWED = {  # EfficientNetV2-S, at the 64 pixels of the phantom weights
 }
 RECIPES = SCREENED | BORROWED
 FIXED_BEFOREHAND = ("frozen", "no augmentation", "scaled 0-1", "random weights", "base")
+
+
+def is_plain(recipe):
+    """Whether fields of `cxrkit.Config` say all that a recipe changes."""
+    return dataclasses.replace(recipe, question="", config={}) == Recipe("")
+
+
+def profile_name(config):
+    """What results.csv and looks.csv call a whole profile: "profile laptop", with the recipe behind it where it is not the base."""
+    same = [name for name, recipe in RECIPES.items() if is_plain(recipe) and all(getattr(config, field) == value for field, value in recipe.config.items())]
+    changed = {field for field, value in BASE.items() if getattr(config, field) != value}
+    name = next(iter(same), " and ".join(sorted(changed)) + " changed")
+    return f"profile {config.profile}" + ("" if name == "base" else f", {name}")

@@ -17,7 +17,9 @@ import matplotlib
 matplotlib.use("Agg")
 import pandas as pd  # noqa: E402
 
-from cxrkit import plots, record  # noqa: E402
+from recipes import profile_name  # noqa: E402
+
+from cxrkit import Config, plots, record  # noqa: E402
 from cxrkit.errors import CxrkitError  # noqa: E402
 from cxrkit.evaluation import PAPER, at_threshold  # noqa: E402
 from cxrkit.files import write_csv, write_json  # noqa: E402
@@ -83,12 +85,12 @@ def log_looks(films, facts):
         column = f"fine_tuned_{seed}"
         table = at_threshold(films["label"], films[column], facts["thresholds"][column])
         rows.append({
-            "date": facts["date"], "why": "the final recipe, opened after its threshold was locked", "recipe": f"profile {settings['profile']}",
+            "date": facts["date"], "why": "the final recipe, opened after its threshold was locked", "recipe": profile_name(Config(**settings)),
             "size": settings["image_size"], "epochs": settings["fine_tune_epochs"], "seed": seed, "view": "test", "n": len(films),
             "auc": round(roc_auc_score(films["label"], films[column]), 6), "accuracy": round(table["accuracy"], 6),
             "sensitivity": round(table["recall"], 6), "specificity": round(table["specificity"], 6),
         })
-    write_csv(LOOKS, pd.concat([known, pd.DataFrame(rows)]).drop_duplicates(["why", "recipe", "size", "epochs", "seed", "auc"]))
+    write_csv(LOOKS, pd.concat([known, pd.DataFrame(rows)]).drop_duplicates(["recipe", "size", "epochs", "seed", "auc"]))
 
 
 def draw(films, facts):

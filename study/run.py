@@ -15,7 +15,7 @@ import filelock
 import numpy as np
 import pandas as pd
 import typer
-from recipes import BASE, FIXED_BEFOREHAND, RECIPES, SCREENED, Recipe
+from recipes import FIXED_BEFOREHAND, RECIPES, SCREENED, Recipe, is_plain, profile_name
 from rich.console import Console
 from rich.table import Table
 from scipy.special import expit, logit
@@ -82,18 +82,18 @@ def look(names: Names, why: Annotated[str, typer.Option(help="what the look is f
 
 @app.command()
 def whole(out: Annotated[str, typer.Option(help="the run folder that it leaves")], data: Data = "", weights: Weights = "imagenet", size: int = 160, epochs: int = 8,
-          seed: int = 0, recipe: Annotated[str, typer.Option(help="one that changes settings of the kit alone")] = "base", folder: Folder = HERE):
+          seed: int = 0, recipe: Annotated[str, typer.Option(help="one that changes settings of the kit alone; none: the profile as it is")] = "", folder: Folder = HERE):
     """Train the `laptop` profile whole at a size and length, without notebooks, and score its predictions of every validation view.
 
     It leaves a run folder as `cxrkit run` does: the threshold locked on validation, the predictions of the test split sealed.
     """
-    _known([recipe])
-    if not _plain(RECIPES[recipe]):
+    changes = RECIPES[_known([recipe])[0]] if recipe else Recipe("")
+    if not is_plain(changes):
         raise SystemExit(f"'{recipe}' does more than settings of the kit can say: screen it.")
     settings = dict(data=data, weights=weights, image_size=size, fine_tune_epochs=epochs, patience=epochs, seed=seed, out=out)
-    config = cxrkit.configure("laptop", **settings | RECIPES[recipe].config)
-    if _stands(folder / "results.csv", _profile(config), size, epochs, seed):
-        raise SystemExit(f"{folder / 'results.csv'} holds {_profile(config)} at {size} pixels, {epochs} epochs, seed {seed} already.")
+    config = cxrkit.configure("laptop", **settings | changes.config)
+    if _stands(folder / "results.csv", profile_name(config), size, epochs, seed):
+        raise SystemExit(f"{folder / 'results.csv'} holds {profile_name(config)} at {size} pixels, {epochs} epochs, seed {seed} already.")
     dataset = cxrkit.load_dataset(config)
     finished = cxrkit.open_run(config, dataset)
     stages.make_baseline(finished)
@@ -112,7 +112,7 @@ def whole(out: Annotated[str, typer.Option(help="the run folder that it leaves")
         logits[view] = logit(training.predict(model, changed, config, "val")).astype("float32")
     views = scores_by_view(changed.labels, changed.table, logits)
     seconds = finished.manifest["stages"]["fine_tuned"]["seconds"]
-    _append(folder / "results.csv", [_row(_profile(config), config, view, *scored) | {"seconds": round(seconds)} for view, scored in views.items()])
+    _append(folder / "results.csv", [_row(profile_name(config), config, view, *scored) | {"seconds": round(seconds)} for view, scored in views.items()])
 
 
 @app.command()
@@ -128,7 +128,7 @@ def opened(runs: Annotated[list[Path] | None, typer.Argument(help="folders that 
             raise SystemExit(f"{path} has no locked threshold: its test split stays closed.")
         val, test = (finished.read_predictions("fine_tuned", split) for split in ("val", "test"))
         config = finished.config.replace(**finished.manifest["stages"]["fine_tuned"]["settings"])  # as trained
-        row = _row(_profile(config), config, "test", test["label"].to_numpy(), logit(test["probability"].to_numpy().clip(1e-9, 1 - 1e-9)))
+        row = _row(profile_name(config), config, "test", test["label"].to_numpy(), logit(test["probability"].to_numpy().clip(1e-9, 1 - 1e-9)))
         tables = {name: at_threshold(test["label"], test["probability"], value) for name, value in _thresholds(val, lock).items()}
         rates = {name: {new: round(table[old], 6) for new, old in (("accuracy", "accuracy"), ("sensitivity", "recall"), ("specificity", "specificity"))}
                  for name, table in tables.items()}
@@ -164,19 +164,6 @@ def opened_markdown(results: pd.DataFrame) -> list[str]:
                           for what, f, d in (("auc", 1, 4), ("accuracy", 100, 1), ("sensitivity", 100, 1), ("specificity", 100, 1))]
                 lines.append(f"| **{name}, mean of {len(seeds)}** | {spread[0]} | {threshold} | {' | '.join(spread[1:])} |")
     return lines
-
-
-def _plain(recipe):
-    """Whether fields of `cxrkit.Config` say all that a recipe changes."""
-    return dataclasses.replace(recipe, question="", config={}) == Recipe("")
-
-
-def _profile(config):
-    """What results.csv and looks.csv call a whole profile: "profile laptop", with the recipe behind it where it is not the base."""
-    same = [name for name, recipe in RECIPES.items() if _plain(recipe) and all(getattr(config, field) == value for field, value in recipe.config.items())]
-    changed = {field for field, value in BASE.items() if getattr(config, field) != value}
-    name = next(iter(same), " and ".join(sorted(changed)) + " changed")
-    return f"profile {config.profile}" + ("" if name == "base" else f", {name}")
 
 
 @app.command()

@@ -178,9 +178,9 @@ def test_a_whole_profile_is_called_by_its_recipe():
     import cxrkit
 
     config = cxrkit.configure("laptop", data="films", weights="none")
-    assert run._profile(config) == "profile laptop"
-    assert run._profile(config.replace(rotation=0.0)) == "profile laptop, no rotation"
-    assert run._profile(config.replace(rotation=3.0)) == "profile laptop, rotation changed"
+    assert run.profile_name(config.replace(rotation=7.0)) == "profile laptop", "as it stood when the study began"
+    assert run.profile_name(config) == "profile laptop, no rotation"
+    assert run.profile_name(config.replace(rotation=3.0)) == "profile laptop, rotation changed"
     done = subprocess.run([sys.executable, STUDY / "run.py", "whole", "--out", "nowhere", "--recipe", "sampler"], capture_output=True, text=True)
     assert done.returncode == 1 and "'sampler' does more than settings" in done.stderr
 

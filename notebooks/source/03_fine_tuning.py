@@ -108,7 +108,7 @@ print(f"The same film plain and in five random views: crops of at least {config.
 # | plain views | **0.999** | 0.960 |
 # | crops of 15 to 100 %, rotation, jitter | 0.995 | **0.983** |
 #
-# (The `demo` profile crops gently, to nine tenths at the least; `laptop` and `paper` crop as in this table.)
+# (The `demo` profile crops gently, to nine tenths at the least; `laptop` and `paper` crop as in this table. They do not rotate: allowed, but in our study it was of no use.)
 #
 # Validation was cut from the training films, so it rewards a network that leans on how *those* films were framed and printed. Forced to look at parts of lungs, at changing brightness, a network seems to lean on that less.
 # Whoever had chosen by validation alone would have thrown the better way away. (Each was opened on the test split in this trial, the first one twice with the same outcome. That strong crops do well there was known from published work that had looked often. Your own test split stays closed until notebook 04.)
