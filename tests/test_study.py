@@ -164,9 +164,12 @@ def test_readme_shows_the_results_file():
     import run
 
     text = (STUDY / "README.md").read_text(encoding="utf-8")
-    for epochs in (3, 6):
-        for line in run.markdown(run.summary(run._of(STUDY / "results.csv", 96, epochs))):
-            assert line in text, f"study/README.md lacks a line of: python study/run.py table --epochs {epochs}"
+    for size, epochs in ((96, 3), (96, 6), (64, 3)):
+        for line in run.markdown(run.summary(run._of(STUDY / "results.csv", size, epochs))):
+            assert line in text, f"study/README.md lacks a line of: python study/run.py table --size {size} --epochs {epochs}"
+    looks = pd.read_csv(STUDY / "looks.csv").query("size == 64")
+    for recipe, seeds in looks.groupby("recipe"):
+        assert f"| {recipe} | {', '.join(f'{auc:.4f}' for auc in seeds['auc'])} | {seeds['auc'].mean():.4f} ± {seeds['auc'].std(ddof=1):.4f} |" in text
     for line in run.opened_markdown(pd.read_csv(STUDY / "opened.csv", dtype={"threshold": str})):
         assert line in text, "study/README.md lacks a line of: python study/run.py opened"
 
