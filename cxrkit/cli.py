@@ -197,10 +197,10 @@ def grade(
         print(f"Warning: {result.isolation.warning}", file=sys.stderr)
     print(f"{distribution(result.results)['reading']} {result.ran} run, {result.kept} stood from before.")
     print(f"Isolation: {result.isolation.sentence}.\nTable: {table}\nReport: {page}")
-    renamed = [row for row in result.results if any(note.startswith("the notebook says student = ") for note in row["notes"])]
+    renamed = [row for row in result.results if row.get("renamed")]
     if renamed:
         print(f"{len(renamed)} of {len(result.results)} notebooks were worked on under another name than their folder's; the first: {printable(renamed[0]['student'])}: "
-              f"{printable(renamed[0]['notes'][0])}.", file=sys.stderr)
+              f"{printable(renamed[0]['renamed'])}.", file=sys.stderr)
     unread = [row for row in result.results if row["problem"] and row["student"] not in result.failed]
     if unread:
         print(f"{len(unread)} of {len(result.results)} notebooks got no points because they could not be graded; the first: {printable(unread[0]['student'])}: "

@@ -168,16 +168,16 @@ def _automatic(given) -> str:
         return wanted
     from . import locate  # the disk is looked at only when nobody has chosen
 
-    gpu, blind = locate.has_gpu(), ""
+    gpu = locate.has_gpu()
+    found, larger = ("a GPU was found", f"; `paper` needs the weights of {PROFILES['paper']['backbone']}") if gpu else ("there is no GPU", "")
     images = given.get("data") or locate.real_images()
     for candidate in ("paper", "laptop") if gpu else ("laptop",):
         weights = given.get("weights") or locate.imagenet_weights(PROFILES[candidate]["backbone"])
         if candidate == "paper" and images and weights and not locate.backend_sees_gpu():
-            blind = "; a GPU is there, but Keras's framework does not see it (for TensorFlow on Linux: pip install \"cxrkit[gpu]\")"
+            found, larger = "a GPU is there, but Keras's framework does not see it (for TensorFlow on Linux: pip install \"cxrkit[gpu]\")", ""
             continue
         if images and weights:
-            larger = f"; `paper` needs the weights of {PROFILES['paper']['backbone']}" if gpu and candidate == "laptop" else ""
-            print(f"Profile '{candidate}': real images and weights are on this disk, and {'a GPU was found' if gpu and not blind else 'no GPU can be used' if blind else 'there is no GPU'}{blind or larger}.")
+            print(f"Profile '{candidate}': real images and weights are on this disk, and {found}{larger if candidate == 'laptop' else ''}.")
             return candidate
     if given.get("data"):
         raise CxrkitError(

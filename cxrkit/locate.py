@@ -60,22 +60,15 @@ def settle_environment() -> None:
             os.environ[name] = os.path.abspath(os.path.expanduser(os.environ[name]))
 
 
-_DEVICES = {  # prints what the framework computes on, beside the processor
-    "tensorflow": "import tensorflow as tf; print('devices:', *[d.name for d in tf.config.list_physical_devices('GPU')])",
-    "jax": "import jax; print('devices:', *[d for d in jax.devices() if d.platform == 'gpu'])",
-    "torch": "import torch; print('devices:', *range(torch.cuda.device_count()))",
-}
-
-
 def backend_sees_gpu() -> bool:
     """Say whether the framework that Keras computes with sees a GPU, asked in a process of its own (seconds): a plain TensorFlow does
     not, whatever `nvidia-smi` says."""
-    script = _DEVICES.get(os.environ.get("KERAS_BACKEND") or "tensorflow", "")
+    script = "from cxrkit.model import has_accelerator; raise SystemExit(0 if has_accelerator() else 3)"
     try:
-        said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}).stdout
+        asked = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=120, env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"})
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return any(line.startswith("devices:") and line.removeprefix("devices:").strip() for line in said.splitlines())
+    return asked.returncode == 0
 
 
 def has_gpu() -> bool:

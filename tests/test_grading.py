@@ -570,6 +570,8 @@ def test_work_under_another_name_than_the_folders_is_said(tmp_path):
     assert marks.another_world("04", found) == "" and marks.another_world("05", read("Ana Alvarez")) == ""
     place = found.parameters
     assert place > 0 and read("Ana Alvarez", tags=()).parameters == place, "without its tag the cell is known by the name that it gives"
+    exercise["cells"].append({"cell_type": "code", "id": "later", "execution_count": None, "metadata": {}, "outputs": [], "source": "student = 'somebody'"})
+    assert read("Ana Alvarez").parameters == place, "a name that is given again later comes too late to be the parameter"
 
 
 def test_each_missing_answer_has_its_own_reason():

@@ -234,13 +234,13 @@ def _grade(plan, found, slot):
     rows = marks.mark(plan.number, plan.seed, found, outcome)
     if outcome.ended:
         found.notes.append(outcome.ended)
-    if other := marks.another_world(plan.number, found):
-        found.notes.insert(0, other)
+    renamed = marks.another_world(plan.number, found)
+    found.notes[:0] = filter(None, [renamed])
     errors = [f"code cell {number} stopped: {text}" for number, text in sorted(outcome.errors.items())]
     result = _result(found, rows, "" if outcome.started else outcome.ended, plan, found.notes + errors[:20])
     if not outcome.started:
         result["key"] = None  # the machine's fault, not the notebook's: tried again next time
-    return result | {"seconds": round(outcome.seconds, 1), "peak_mb": outcome.peak_mb}
+    return result | {"seconds": round(outcome.seconds, 1), "peak_mb": outcome.peak_mb, "renamed": renamed}
 
 
 def _result(found, rows, problem, plan, notes=()):

@@ -61,11 +61,10 @@ def read_submission(folder, student: str, stem: str) -> Submission:
         return found
     code = [cell for cell in cells if cell["cell_type"] == "code"]
     found.cells = [cell["source"] for cell in code]
-    # The tag may be gone (a cell that was split, or made anew): then the cell that gives the name counts.
-    names = {number: given[2] for number, cell in enumerate(code, 1) if (given := _STUDENT.search(cell["source"]))}
-    found.parameters = next((number for number, cell in enumerate(code, 1) if "parameters" in cell["tags"]), 0)
-    found.parameters = max(found.parameters, *names) if names else found.parameters
-    found.typed = names[max(names)] if names else None
+    # The tag may be gone, or stand on another part of a cell that was split: the first cell that gives the name counts before it.
+    tagged = next((number for number, cell in enumerate(code, 1) if "parameters" in cell["tags"]), 0)
+    names = ((number, given[2]) for number, cell in enumerate(code, 1) if (given := _STUDENT.search(cell["source"])))
+    found.parameters, found.typed = next(names, (tagged, None))
     _compare(found, cells, released_cells(stem))
     return found
 

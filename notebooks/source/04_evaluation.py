@@ -397,7 +397,7 @@ print(f"Real films, seed {first}. {plots.read_calibration_curve({name: real[name
 # | brightest 1 % | 219, 200 | 0.82 | 216, 199 | 0.80 |
 #
 # Normal training films are crisp, and black where they are dark. Normal *test* films are softer and greyer: a step towards the training films **with pneumonia**. (Brightness hardly moved.) A network may well learn "crisp means healthy". That is right
-# for five pairs of validation films in six (AUC 0.82), because they were cut from the training films, and it calls some soft normal test films ill: sensitivity hardly changes, specificity falls. The paper's specificity of 78.6 % may have the same cause; we cannot check it.
+# for five pairs of training films in six (AUC 0.82), the validation films among them, and it calls some soft normal test films ill: sensitivity hardly changes, specificity falls. The paper's specificity of 78.6 % may have the same cause; we cannot check it.
 #
 # Strong crops together with changes of brightness and contrast in training helped; which of them did was not told apart. Plain validation could not show that they help. Normal validation films that were cropped closer could; softer or flatter ones alone did not ([study](../study/README.md)), so sharpness is at best a part of the story.
 
